@@ -1,1 +1,230 @@
-//! telemetry
+//! Traces, metrics and logs of an Axum service, with the same ids in all three.
+//!
+//! ```no_run
+//! # fn routes() -> utoipa_axum::router::OpenApiRouter { Default::default() }
+//! # fn run(settings: telemetry::settings::Settings) -> anyhow::Result<()> {
+//! let telemetry = telemetry::Telemetry::start("my-service", env!("CARGO_PKG_VERSION"), &settings)?; // 1. telemetry on
+//! let service = telemetry.handle();
+//! telemetry.run(async move {
+//!     let listener = telemetry::bind("127.0.0.1", 8080).await?; //  2. listener bound
+//!     let app = service.app(routes(), Default::default());
+//!     service.serve(listener, app).await //                         3. serve until SIGTERM, drain
+//! }) //                                                             4. flush spans and logs
+//! # }
+//! ```
+//!
+//! Reading order: `server.rs` (what is recorded of a request), `client.rs` (of a call), `propagation.rs` (how the two
+//! join into one trace), `traces.rs` (a span's way out), `logs.rs`, `metrics.rs`, `life.rs`. This crate knows HTTP and
+//! OpenTelemetry; it does not know what its services are about.
+
+mod breaker;
+mod client;
+pub mod config;
+mod deadline;
+mod delivery;
+mod life;
+mod log_records;
+mod log_sink;
+mod logs;
+mod metrics;
+mod problem;
+mod propagation;
+mod query;
+mod resource;
+mod routes;
+mod server;
+pub mod settings;
+mod span;
+pub mod testing;
+mod traces;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::InMemorySpanExporter;
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::FilterFn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Layer, filter};
+use utoipa_axum::router::OpenApiRouter;
+
+pub use breaker::{Breaker, BreakerSettings};
+pub use client::{CallError, Client};
+pub use deadline::Deadline;
+pub use life::{bind, healthcheck, stop_signal};
+pub use problem::{Problem, ProblemBody};
+pub use query::Query;
+pub use span::{Fact, SpanFacts};
+
+use delivery::Delivery;
+use life::Readiness;
+use log_records::LogRecords;
+use log_sink::LogSink;
+use logs::LogLines;
+use metrics::HttpMetrics;
+use propagation::Propagation;
+use server::ServerTelemetry;
+use settings::Settings;
+use traces::Traces;
+
+/// How long the end may take once requests have drained: spans and logs that have not left by then are counted as lost.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+
+/// The telemetry of this process, from its start to the last span.
+pub struct Telemetry {
+    handle: Handle,
+    traces: Traces,
+    records: Option<LogRecords>,
+    sink: LogSink,
+}
+
+/// What a service uses of it while it runs. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    registry: Registry,
+    server: ServerTelemetry,
+    readiness: Readiness,
+    grace: Duration,
+}
+
+impl Telemetry {
+    /// Builds all three signals and makes them this process' own.
+    ///
+    /// Call it once, before a runtime exists: the exporters' blocking clients may not be made inside one.
+    ///
+    /// # Errors
+    /// When an exporter cannot be built, or telemetry was started before in this process.
+    pub fn start(service: &'static str, version: &'static str, settings: &Settings) -> anyhow::Result<Self> {
+        let (telemetry, subscriber) = Self::build(service, version, settings, std::io::stdout(), None)?;
+        tracing::subscriber::set_global_default(subscriber).context("telemetry was started twice in this process")?;
+        std::panic::set_hook(Box::new(|panic| tracing::error!(error = panic.to_string(), "Panic")));
+        Ok(telemetry)
+    }
+
+    /// As [`Telemetry::start`], but leaves the subscriber to the caller, writes log lines to `out`, and spans to `memory`
+    /// where it is given.
+    fn build(
+        service: &'static str,
+        version: &'static str,
+        settings: &Settings,
+        out: impl std::io::Write + Send + 'static,
+        memory: Option<InMemorySpanExporter>,
+    ) -> anyhow::Result<(Self, impl Subscriber + Send + Sync)> {
+        // One TLS implementation for every client of the process; a second call changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let registry = Registry::new();
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let delivery = Delivery::new(&registry)?;
+
+        let otel = &settings.otel;
+        let resource = resource::resource(service, version, otel);
+        let traces = match memory {
+            Some(memory) => Traces::to(memory, resource.clone(), &delivery),
+            None => Traces::new(otel, resource.clone(), &delivery)?,
+        };
+        let records = LogRecords::new(otel, resource, &delivery)?;
+        let sink = LogSink::new(out, delivery)?;
+
+        let name = otel.otel_service_name.clone().unwrap_or_else(|| service.to_owned());
+        let lines = LogLines::new(name, settings.log_format, sink.clone()).with_filter(settings.rust_log.clone());
+        let exported_lines = records.as_ref().map(|records| records.layer().with_filter(settings.rust_log.clone()));
+        let spans = (!otel.otel_sdk_disabled).then(|| spans_layer(&traces, service));
+        let subscriber = tracing_subscriber::registry().with(spans).with(lines).with(exported_lines);
+
+        let handle = Handle {
+            server: ServerTelemetry {
+                metrics: HttpMetrics::new(&registry)?,
+                propagation: Propagation::new(&otel.otel_propagators, otel.otel_sdk_disabled),
+            },
+            registry,
+            readiness: Readiness::default(),
+            grace: Duration::from_millis(settings.shutdown_grace_ms),
+        };
+        Ok((Self { handle, traces, records, sink }, subscriber))
+    }
+
+    /// What the service uses while it runs.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Runs `life` on a runtime of its own, then ends in the one order that loses nothing: the runtime first, so that
+    /// the spans of cancelled requests end; then the exporters; the log lines last.
+    ///
+    /// # Errors
+    /// Those of `life`, and when the runtime cannot be built.
+    pub fn run(self, life: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let outcome = runtime.block_on(life);
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        let lost = self.traces.shutdown(FLUSH_LIMIT);
+        if lost > 0 {
+            tracing::error!(spans = lost, "Spans were lost: the receiver did not take them before the process ended");
+        }
+        tracing::info!("Stopped");
+        if let Some(records) = &self.records {
+            records.shutdown(FLUSH_LIMIT);
+        }
+        self.sink.close(FLUSH_LIMIT);
+        outcome
+    }
+}
+
+impl Handle {
+    /// Where the service registers its own metrics.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The whole service: `routes` recorded, `quiet` ones (static assets) not, and those of operation.
+    pub fn app(&self, routes: OpenApiRouter, quiet: Router) -> Router {
+        routes::with_operations(routes, quiet, self.server.clone(), self.registry.clone(), self.readiness.clone())
+    }
+
+    /// A client whose calls are spans and carry the trace on.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn client(&self) -> anyhow::Result<Client> {
+        // No redirects: a service's answer is what it said. No proxy: neighbours are reached directly.
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .tcp_nodelay(true)
+            .connect_timeout(Duration::from_secs(2))
+            .build()?;
+        Ok(Client::new(http, self.server.propagation))
+    }
+
+    /// Serves `app` until SIGTERM or SIGINT, then lets requests in flight finish within `SHUTDOWN_GRACE_MS`.
+    ///
+    /// # Errors
+    /// When the signals cannot be watched.
+    pub async fn serve(&self, listener: TcpListener, app: Router) -> anyhow::Result<()> {
+        life::serve(listener, app, self.readiness.clone(), self.grace, stop_signal()?).await;
+        Ok(())
+    }
+}
+
+/// Spans to OpenTelemetry, without the bridge's own bookkeeping (source lines, threads, busy times) and without log
+/// events as span events: an `error!` would mark the span as failed, a 4xx's too.
+fn spans_layer<S>(traces: &Traces, service: &'static str) -> impl Layer<S> + use<S>
+where
+    S: Subscriber + for<'span> tracing_subscriber::registry::LookupSpan<'span>,
+{
+    let only_spans: FilterFn = filter::filter_fn(|metadata| metadata.is_span());
+    tracing_opentelemetry::layer()
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false)
+        .with_level(false)
+        .with_tracked_inactivity(false)
+        .with_tracer(traces.provider.tracer(service))
+        .with_filter(only_spans.with_max_level_hint(LevelFilter::INFO))
+}

@@ -1,0 +1,162 @@
+//! Settings: one clap struct per program, where each is a flag and an environment variable of the same name.
+//!
+//! [`start`] is the whole of a `main`: read the settings, run, turn an error into one line and an exit status.
+//! A bad value stops the program before it binds anything, with one line that names the setting, the value and what
+//! is allowed.
+
+use std::ffi::OsString;
+use std::ops::RangeInclusive;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command, CommandFactory, FromArgMatches};
+
+/// Reads the settings of `C` from flags and environment, calls `run`, and reports what went wrong.
+///
+/// Exit status: 0 after a clean stop, 1 when `run` failed, 2 when a setting was not understood.
+pub fn start<C: CommandFactory + FromArgMatches>(run: fn(C) -> anyhow::Result<()>) -> ExitCode {
+    let config = match parse::<C>(std::env::args_os()) {
+        Ok(config) => config,
+        Err(error) => return report(&error),
+    };
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Reads the settings of `C` from `args` (the first is the program's name) and the environment.
+///
+/// # Errors
+/// clap's own, which is also how `--help` and `--version` are answered; [`report`] prints it.
+pub fn parse<C: CommandFactory + FromArgMatches>(args: impl IntoIterator<Item = OsString>) -> clap::error::Result<C> {
+    let mut command = without_empty_variables(C::command());
+    let matches = command.try_get_matches_from_mut(args)?;
+    C::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// Prints clap's answer: `--help` and `--version` as they are, anything else as one line.
+pub fn report(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // A reader that has gone (`--help | head -1`) is no error.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("error: {}", one_line(error));
+    ExitCode::from(2)
+}
+
+/// An empty variable counts as unset, as the OpenTelemetry specification has it and as compose files write it
+/// (`PORT: ${PORT:-}`); clap would read it as a value.
+fn without_empty_variables(command: Command) -> Command {
+    let unset_if_empty = |arg: Arg| match arg.get_env() {
+        Some(name) if std::env::var_os(name).is_some_and(|value| value.is_empty()) => {
+            arg.env(clap::builder::Resettable::<clap::builder::OsStr>::Reset)
+        }
+        _ => arg,
+    };
+    command.mut_args(unset_if_empty).mut_subcommands(without_empty_variables)
+}
+
+/// clap explains an error over several lines; this keeps the setting, the value and what is allowed.
+fn one_line(error: &clap::Error) -> String {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) if !texts.is_empty() => Some(texts.join(", ")),
+        _ => None,
+    };
+    let rendered = error.to_string();
+    let first = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    match (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue)) {
+        (Some(arg), Some(value)) => {
+            let flag = arg.split([' ', '<', '=']).next().unwrap_or_default();
+            let setting = flag.trim_start_matches('-').replace('-', "_").to_uppercase();
+            let allowed = text(ContextKind::ValidValue).map(|values| format!("allowed: {values}"));
+            let reason = std::error::Error::source(error).map(ToString::to_string);
+            let why = reason.or(allowed).unwrap_or_else(|| "not understood".to_owned());
+            format!("{setting} ({flag}): '{value}' is not valid: {why}")
+        }
+        _ => first.to_owned(),
+    }
+}
+
+/// A clap value parser for a number within `range`; its error says what is allowed.
+///
+/// Unlike clap's own ranges it also takes floats, and names both ends.
+pub fn within<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone
+where
+    T: FromStr + PartialOrd + std::fmt::Display + Clone,
+{
+    move |text| match text.parse::<T>() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(format!("allowed: a number from {} to {}", range.start(), range.end())),
+    }
+}
+
+/// A clap value parser for the address of another service: an absolute `http` or `https` URL without a query.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn base_url(text: &str) -> Result<reqwest::Url, String> {
+    let allowed = "allowed: an absolute URL such as http://127.0.0.1:8106";
+    let url = reqwest::Url::parse(text).map_err(|error| format!("{error}; {allowed}"))?;
+    let plain = matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none();
+    if plain { Ok(url) } else { Err(allowed.to_owned()) }
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line, for machines.
+    Json,
+    /// One readable line, for people.
+    Pretty,
+}
+
+/// What a program may be asked to do instead of serving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Action {
+    /// Ask the running service's `/health` and exit 0 or 1. Images without a shell use it as their health check.
+    Healthcheck,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Example {
+        #[arg(long, env = "TELEMETRY_TEST_PORT", default_value_t = 7, value_parser = within(1..=65_535_u16))]
+        port: u16,
+        #[arg(long, value_enum, default_value_t = LogFormat::Json)]
+        log_format: LogFormat,
+    }
+
+    fn example(args: &[&str]) -> Result<Example, String> {
+        let args = std::iter::once("example").chain(args.iter().copied()).map(OsString::from);
+        parse::<Example>(args).map_err(|error| one_line(&error))
+    }
+
+    #[test]
+    fn a_bad_value_is_one_line_with_setting_value_and_what_is_allowed() {
+        assert_eq!(
+            example(&["--port", "70000"]).unwrap_err(),
+            "PORT (--port): '70000' is not valid: allowed: a number from 1 to 65535"
+        );
+        assert_eq!(
+            example(&["--log-format", "xml"]).unwrap_err(),
+            "LOG_FORMAT (--log-format): 'xml' is not valid: allowed: json, pretty"
+        );
+        assert!(example(&["--nonsense"]).unwrap_err().contains("--nonsense"));
+    }
+
+    #[test]
+    fn defaults_hold_without_flags() {
+        let config = example(&[]).unwrap();
+        assert_eq!((config.port, config.log_format), (7, LogFormat::Json));
+    }
+}

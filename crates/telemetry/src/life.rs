@@ -1,0 +1,137 @@
+//! A service's life: bind, serve, stop taking work, finish what is in flight, leave.
+//!
+//! `axum::serve` drains without a deadline (one half-sent header holds it up for ever) and waits for slow senders
+//! without limit, so connections are accepted here.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tower::ServiceExt;
+
+/// A client has this long to send its request line and headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Request line and headers together; hyper answers 431 beyond it.
+const MAX_HEAD: usize = 64 << 10;
+
+/// Whether this process wants work: started and not draining. `/ready` reads it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Readiness {
+    ready: Arc<AtomicBool>,
+    draining: Arc<AtomicBool>,
+}
+
+impl Readiness {
+    /// `GET /ready`. It asks no neighbour: one failure must not take all services out.
+    pub(crate) fn answer(&self) -> Response {
+        if self.draining.load(Ordering::Relaxed) {
+            (StatusCode::SERVICE_UNAVAILABLE, "draining: this process is stopping").into_response()
+        } else if self.ready.load(Ordering::Relaxed) {
+            "ready".into_response()
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "starting: this process is not serving yet").into_response()
+        }
+    }
+}
+
+/// Binds `host:port`; port 0 takes any free one.
+///
+/// # Errors
+/// With the address and what to do, when it is taken or not of this machine.
+pub async fn bind(host: &str, port: u16) -> anyhow::Result<TcpListener> {
+    TcpListener::bind((host, port)).await.with_context(|| {
+        format!("cannot listen on {host}:{port}: choose another with PORT and HOST, or stop what listens there")
+    })
+}
+
+/// Serves `app` on `listener` until `stop` resolves, then drains for at most `grace`.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    app: Router,
+    readiness: Readiness,
+    grace: Duration,
+    stop: impl Future<Output = ()>,
+) {
+    let connections = GracefulShutdown::new();
+    readiness.ready.store(true, Ordering::Relaxed);
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => serve_connection(stream, peer, app.clone(), &connections),
+                // Out of file descriptors, most likely: those of finished connections come back.
+                Err(error) => {
+                    tracing::warn!(error = error.to_string(), "Connection not accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+            () = &mut stop => break,
+        }
+    }
+    readiness.draining.store(true, Ordering::Relaxed);
+    drop(listener);
+    tracing::info!(connections = connections.count(), "Draining");
+    if tokio::time::timeout(grace, connections.shutdown()).await.is_err() {
+        tracing::warn!(
+            grace_ms = grace.as_millis() as i64,
+            "Requests were cut off: they did not finish within SHUTDOWN_GRACE_MS"
+        );
+    }
+}
+
+fn serve_connection(stream: TcpStream, peer: SocketAddr, app: Router, connections: &GracefulShutdown) {
+    // Answers are small: waiting to fill a packet (Nagle) would add up to 40 ms.
+    let _ = stream.set_nodelay(true);
+    let app = app.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request.map(axum::body::Body::new)
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+    let connection = connections.watch(connection);
+    // No span to lose: the server layer opens one for each request of the connection.
+    #[allow(clippy::disallowed_methods)]
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(error = error.to_string(), "Connection ended");
+        }
+    });
+}
+
+/// Resolves at the first SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the operating system refuses a handler.
+pub fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => (),
+            _ = interrupt.recv() => (),
+        }
+    })
+}
+
+/// Asks the service on `port` of this machine whether it lives: what an image without a shell calls.
+///
+/// # Errors
+/// When it does not answer 200 within two seconds.
+pub fn healthcheck(port: u16) -> anyhow::Result<()> {
+    let client = reqwest::blocking::Client::builder().timeout(Duration::from_secs(2)).build()?;
+    client.get(format!("http://127.0.0.1:{port}/health")).send()?.error_for_status()?;
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! For tests: the real app on a free port, and everything that leaves it.
+//!
+//! The subscriber is set for the test's own thread only, so tests of one process do not see each other's telemetry.
+//! Use it under `#[tokio::test]`, whose runtime stays on that thread.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use clap::Parser;
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SpanData};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tracing::subscriber::DefaultGuard;
+
+use crate::settings::Settings;
+use crate::{Handle, Telemetry, life};
+
+/// A running service and what it has told so far.
+pub struct TestService {
+    /// `http://127.0.0.1:<port>`, without a slash at the end.
+    pub url: String,
+    spans: InMemorySpanExporter,
+    lines: Lines,
+    telemetry: Telemetry,
+    stop: Option<oneshot::Sender<()>>,
+    stopped: tokio::task::JoinHandle<()>,
+    _subscriber: DefaultGuard,
+}
+
+/// The settings alone, with every default.
+#[derive(clap::Parser)]
+struct Defaults {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl TestService {
+    /// Starts the app that `build` makes, with telemetry settings from `flags` (such as `--otel-sdk-disabled=true`).
+    ///
+    /// # Errors
+    /// When a flag is wrong, no port is free, or `build` fails.
+    pub async fn start(
+        service: &'static str,
+        flags: &[&str],
+        build: impl AsyncFnOnce(&Handle) -> anyhow::Result<Router>,
+    ) -> anyhow::Result<Self> {
+        let args = std::iter::once(service).chain(flags.iter().copied()).map(OsString::from);
+        let settings = Defaults::try_parse_from(args)?.settings;
+        let (spans, lines) = (InMemorySpanExporter::default(), Lines::default());
+        let (telemetry, subscriber) = Telemetry::build(service, "test", &settings, lines.clone(), Some(spans.clone()))?;
+        let guard = tracing::subscriber::set_default(subscriber);
+
+        let handle = telemetry.handle();
+        let app = build(&handle).await?;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no port is free")?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let (stop, stopping) = oneshot::channel();
+        let until = async { drop(stopping.await) };
+        #[allow(clippy::disallowed_methods)] // there is no span yet
+        let stopped = tokio::spawn(life::serve(listener, app, handle.readiness.clone(), handle.grace, until));
+        Ok(Self { url, spans, lines, telemetry, stop: Some(stop), stopped, _subscriber: guard })
+    }
+
+    /// Stops as at SIGTERM: drains within the grace time.
+    ///
+    /// # Errors
+    /// When the serving task panicked.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        drop(self.stop.take());
+        (&mut self.stopped).await.context("the service panicked")
+    }
+
+    /// The spans that have ended so far, in the order of their ends.
+    pub fn spans(&self) -> Vec<SpanData> {
+        self.spans.get_finished_spans().unwrap_or_default()
+    }
+
+    /// The span of that name, once it has ended; waits a while for it, because a server span ends just after the
+    /// client has the answer.
+    ///
+    /// # Errors
+    /// When there is none, with the names of those there are.
+    pub async fn span(&self, name: &str) -> anyhow::Result<SpanData> {
+        for _ in 0..200 {
+            if let Some(span) = self.spans().into_iter().find(|span| span.name == name) {
+                return Ok(span);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let names: Vec<_> = self.spans().into_iter().map(|span| span.name).collect();
+        anyhow::bail!("no span '{name}' among {names:?}")
+    }
+
+    /// Every log line so far.
+    ///
+    /// # Errors
+    /// When a line is not a JSON object.
+    pub fn lines(&self) -> anyhow::Result<Vec<Value>> {
+        drop(self.telemetry.sink.drain(Duration::from_secs(5)));
+        let bytes = self.lines.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let text = String::from_utf8(bytes)?;
+        text.lines().map(|line| serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))).collect()
+    }
+
+    /// The log lines with that message.
+    ///
+    /// # Errors
+    /// When a line is not a JSON object.
+    pub fn lines_with(&self, message: &str) -> anyhow::Result<Vec<Value>> {
+        Ok(self.lines()?.into_iter().filter(|line| line["message"] == message).collect())
+    }
+
+    /// One sample of `/metrics`, by name and labels as they are written there; none where it is not there.
+    pub fn metric(&self, sample: &str) -> Option<f64> {
+        sample_of(&self.metrics_text(), sample)
+    }
+
+    /// The whole of `/metrics`.
+    pub fn metrics_text(&self) -> String {
+        let families = self.telemetry.handle.registry.gather();
+        prometheus::TextEncoder::new().encode_to_string(&families).unwrap_or_default()
+    }
+}
+
+/// One sample of a text in Prometheus' format.
+pub fn sample_of(text: &str, sample: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+/// The attribute `name` of `span`, as text; empty where it is not there.
+pub fn attribute(span: &SpanData, name: &str) -> String {
+    let found = span.attributes.iter().find(|attribute| attribute.key.as_str() == name);
+    found.map(|attribute| attribute.value.to_string()).unwrap_or_default()
+}
