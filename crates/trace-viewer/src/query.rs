@@ -1,0 +1,119 @@
+//! Tempo's query API, as far as a person with curl, a test or Grafana's data source uses it, and the pages beside it.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use opentelemetry_proto::tonic::trace::v1::TracesData;
+use prost::Message;
+use serde_json::json;
+
+use crate::ids::TraceId;
+use crate::store::Store;
+use crate::{page, search, tags, tempo_json};
+
+/// All routes of the page and query port.
+pub(crate) fn app(store: Arc<Store>) -> Router {
+    Router::new()
+        .route("/api/traces/{id}", get(trace_v1))
+        .route("/api/v2/traces/{id}", get(trace_v2))
+        .route("/api/search", get(search::search))
+        .route("/api/search/tags", get(tags::names))
+        .route("/api/search/tag/{name}/values", get(tags::values))
+        .route("/api/v2/search/tags", get(tags::scoped_names))
+        .route("/api/v2/search/tag/{name}/values", get(tags::typed_values))
+        .route("/api/echo", get("echo"))
+        .route("/api/status/buildinfo", get(build_info))
+        // Both listeners are bound before either is served: who gets an answer here can send spans.
+        .route("/ready", get("ready"))
+        .route("/health", get("ok"))
+        .route("/metrics", get(metrics))
+        .with_state(store.clone())
+        .merge(page::app(store))
+}
+
+/// A refusal as Tempo writes it: 400 and a line of text.
+pub(crate) struct BadQuery(pub(crate) String);
+
+impl IntoResponse for BadQuery {
+    fn into_response(self) -> Response {
+        (StatusCode::BAD_REQUEST, self.0).into_response()
+    }
+}
+
+async fn trace_v1(
+    State(store): State<Arc<Store>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, BadQuery> {
+    let Some(trace) = store.get(TraceId::from_hex(&id).map_err(BadQuery)?) else {
+        return Ok(StatusCode::NOT_FOUND.into_response());
+    };
+    let message = tempo_json::message(&trace);
+    Ok(if wants_protobuf(&headers) {
+        protobuf(&message)
+    } else {
+        Json(json!({"batches": tempo_json::resource_spans(&message)})).into_response()
+    })
+}
+
+/// `tempopb.TraceByIDResponse`, as far as this viewer fills it.
+#[derive(Clone, PartialEq, Message)]
+struct TraceByIdResponse {
+    /// `tempopb.Trace` has the same wire form as OTLP's `TracesData`.
+    #[prost(message, optional, tag = "1")]
+    trace: Option<TracesData>,
+}
+
+async fn trace_v2(
+    State(store): State<Arc<Store>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, BadQuery> {
+    let trace = store.get(TraceId::from_hex(&id).map_err(BadQuery)?);
+    let message = trace.map(|trace| tempo_json::message(&trace)).unwrap_or_default();
+    Ok(if wants_protobuf(&headers) {
+        protobuf(&TraceByIdResponse { trace: Some(message) })
+    } else if message.resource_spans.is_empty() {
+        Json(json!({"trace": {}, "metrics": {}})).into_response()
+    } else {
+        let trace = json!({"resourceSpans": tempo_json::resource_spans(&message)});
+        Json(json!({"trace": trace, "metrics": {}})).into_response()
+    })
+}
+
+fn wants_protobuf(headers: &HeaderMap) -> bool {
+    headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/protobuf")
+}
+
+fn protobuf(message: &impl Message) -> Response {
+    ([(CONTENT_TYPE, "application/protobuf")], message.encode_to_vec()).into_response()
+}
+
+/// Grafana decides by this version which requests it may send.
+async fn build_info() -> Json<serde_json::Value> {
+    Json(json!({"version": "3.0.0", "revision": concat!("trace-viewer ", env!("CARGO_PKG_VERSION"))}))
+}
+
+async fn metrics(State(store): State<Arc<Store>>) -> impl IntoResponse {
+    let level = store.level();
+    let metric = |name: &str, kind: &str, help: &str, value: u64| {
+        format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n")
+    };
+    let text = [
+        metric("trace_viewer_traces", "gauge", "Traces in the store.", level.traces as u64),
+        metric("trace_viewer_spans", "gauge", "Spans in the store.", level.spans as u64),
+        metric("trace_viewer_bytes", "gauge", "Estimated memory of the store.", level.bytes as u64),
+        metric(
+            "trace_viewer_traces_evicted_total",
+            "counter",
+            "Traces dropped because the store was full.",
+            level.evicted,
+        ),
+    ];
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text.concat())
+}

@@ -1,0 +1,176 @@
+//! Who called whom: the spans of a trace as a forest.
+//!
+//! A trace that is still arriving has spans whose caller is missing; they stand as roots for the time being. Spans that
+//! name each other as callers, which no honest sender does, must not hang anything: such a ring is opened at one span.
+
+use std::collections::HashMap;
+
+use crate::ids::SpanId;
+use crate::trace::Trace;
+
+/// What the analysis needs to know of a span. Times are nanoseconds since 1970.
+#[derive(Debug, Clone)]
+pub(crate) struct Node<'a> {
+    pub(crate) id: SpanId,
+    /// The caller that the span names, whether it has arrived or not.
+    pub(crate) parent: Option<SpanId>,
+    pub(crate) name: &'a str,
+    pub(crate) service: &'a str,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) failed: bool,
+}
+
+impl Node<'_> {
+    pub(crate) fn duration(&self) -> u64 {
+        self.end - self.start
+    }
+}
+
+/// The forest. Spans are named by their place in `nodes`.
+pub(crate) struct Tree<'a> {
+    pub(crate) nodes: Vec<Node<'a>>,
+    /// The children of each node, by start.
+    pub(crate) children: Vec<Vec<usize>>,
+    /// Nodes and their depth, each parent before its children.
+    pub(crate) order: Vec<(usize, usize)>,
+    /// The trace's first span, once it is here.
+    pub(crate) root: Option<usize>,
+    /// How many spans wait for their caller.
+    pub(crate) orphans: usize,
+}
+
+impl<'a> Tree<'a> {
+    /// The tree of `trace`; node `i` is the `i`th of `trace.spans`.
+    pub(crate) fn of(trace: &'a Trace) -> Self {
+        Self::new(
+            trace
+                .spans
+                .values()
+                .map(|stored| Node {
+                    id: stored.id,
+                    parent: stored.parent(),
+                    name: &stored.span.name,
+                    service: &stored.origin.service,
+                    start: stored.start(),
+                    end: stored.end(),
+                    failed: stored.failed(),
+                })
+                .collect(),
+        )
+    }
+
+    pub(crate) fn new(nodes: Vec<Node<'a>>) -> Self {
+        let places: HashMap<SpanId, usize> = nodes.iter().enumerate().map(|(i, node)| (node.id, i)).collect();
+        let mut parents: Vec<Option<usize>> = nodes.iter().map(|node| places.get(&node.parent?).copied()).collect();
+        let mut by_start: Vec<usize> = (0..nodes.len()).collect();
+        by_start.sort_by_key(|&i| (nodes[i].start, nodes[i].end, nodes[i].id));
+
+        open_rings(&by_start, &mut parents);
+        let mut children = vec![Vec::new(); nodes.len()];
+        let mut roots = Vec::new();
+        for &i in &by_start {
+            match parents[i] {
+                Some(parent) => children[parent].push(i),
+                None => roots.push(i),
+            }
+        }
+        let mut order = Vec::with_capacity(nodes.len());
+        let mut ahead: Vec<_> = roots.into_iter().rev().map(|root| (root, 0)).collect();
+        while let Some((i, depth)) = ahead.pop() {
+            order.push((i, depth));
+            ahead.extend(children[i].iter().rev().map(|&child| (child, depth + 1)));
+        }
+
+        let root = by_start.iter().copied().find(|&i| nodes[i].parent.is_none());
+        let orphans = nodes.iter().filter(|n| n.parent.is_some_and(|parent| !places.contains_key(&parent))).count();
+        Self { nodes, children, order, root, orphans }
+    }
+
+    /// Whether the first span is here and no span waits for its caller. More spans may still follow.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.root.is_some() && self.orphans == 0
+    }
+}
+
+/// Takes one parent out of each ring of parents.
+fn open_rings(nodes: &[usize], parents: &mut [Option<usize>]) {
+    const UNSEEN: usize = 0;
+    // The number of the walk that came past a node: meeting one's own is a ring, meeting another's is known ground.
+    let mut walked = vec![UNSEEN; parents.len()];
+    for (walk, &start) in (1..).zip(nodes) {
+        let mut at = start;
+        while walked[at] == UNSEEN {
+            walked[at] = walk;
+            match parents[at] {
+                Some(parent) if walked[parent] == walk => parents[at] = None,
+                Some(parent) => at = parent,
+                None => break,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn id(number: u64) -> SpanId {
+        SpanId::from_bytes(&number.to_be_bytes()).expect("span numbers start at 1")
+    }
+
+    /// Span `number` under span `parent` (0: none).
+    pub(crate) fn node(number: u64, parent: u64, start: u64, end: u64) -> Node<'static> {
+        let parent = (parent > 0).then(|| id(parent));
+        Node { id: id(number), parent, name: "", service: "", start, end, failed: false }
+    }
+
+    pub(crate) fn named<'a>(name: &'a str, node: Node<'a>) -> Node<'a> {
+        Node { name, ..node }
+    }
+
+    pub(crate) fn failed(node: Node<'_>) -> Node<'_> {
+        Node { failed: true, ..node }
+    }
+
+    /// A span that starts at its own number.
+    fn span(number: u64, parent: u64) -> Node<'static> {
+        node(number, parent, number, number + 1)
+    }
+
+    /// Each span's number and depth, in order.
+    fn shape(tree: &Tree<'_>) -> Vec<(u64, usize)> {
+        tree.order.iter().map(|&(i, depth)| (tree.nodes[i].start, depth)).collect()
+    }
+
+    #[test]
+    fn parents_stand_before_their_children_and_those_by_start() {
+        let tree = Tree::new(vec![span(5, 2), span(4, 1), span(3, 2), span(1, 0), span(2, 1)]);
+        assert_eq!(shape(&tree), [(1, 0), (2, 1), (3, 2), (5, 2), (4, 1)]);
+        assert!(tree.is_complete());
+    }
+
+    #[test]
+    fn spans_without_their_caller_stand_as_roots_until_it_comes() {
+        let tree = Tree::new(vec![span(3, 2), span(4, 2), span(5, 3)]);
+        assert_eq!(shape(&tree), [(3, 0), (5, 1), (4, 0)]);
+        assert_eq!((tree.root, tree.orphans, tree.is_complete()), (None, 2, false));
+        let tree = Tree::new(vec![span(3, 2), span(4, 2), span(5, 3), span(2, 0)]);
+        assert_eq!(shape(&tree), [(2, 0), (3, 1), (5, 2), (4, 1)]);
+        assert!(tree.is_complete());
+    }
+
+    #[test]
+    fn rings_are_opened_and_no_span_is_lost_or_shown_twice() {
+        // A span that calls itself; a ring of three with a tail; an honest tree beside them.
+        let tree = Tree::new(vec![span(1, 1), span(2, 4), span(3, 2), span(4, 3), span(5, 4), span(6, 0), span(7, 6)]);
+        assert_eq!(shape(&tree), [(1, 0), (3, 0), (4, 1), (2, 2), (5, 2), (6, 0), (7, 1)]);
+        assert_eq!(tree.root.map(|i| tree.nodes[i].start), Some(6));
+    }
+
+    #[test]
+    fn a_chain_of_a_hundred_thousand_calls_is_no_recursion() {
+        let tree = Tree::new((1..=100_000).map(|number| span(number, number - 1)).collect());
+        assert_eq!(tree.order.last(), Some(&(99_999, 99_999)));
+    }
+}

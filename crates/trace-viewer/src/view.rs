@@ -1,0 +1,172 @@
+//! What the pages draw, as JSON: the list of recent traces, a waterfall, and one span in detail.
+//!
+//! Times are nanoseconds after the start of the trace, so that they are exact in JavaScript.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
+use serde_json::{Map, Value, json};
+
+use crate::analysis::Analysis;
+use crate::attributes::plain;
+use crate::ids::SpanId;
+use crate::sentence::verdict;
+use crate::trace::{StoredSpan, Trace};
+use crate::traceql;
+use crate::tree::Tree;
+
+/// When nothing has arrived for a trace in this time, nothing more is expected: exporters send every few seconds.
+const QUIET: Duration = Duration::from_secs(15);
+
+/// Bars in the small picture of a trace in the list.
+const MOST_BARS: usize = 40;
+
+/// A trace as a line of the list.
+pub(crate) fn summary(trace: &Trace) -> Value {
+    let (start, duration) = (trace.start(), trace.duration());
+    let services = trace.services();
+    let root = trace.root();
+    let mut spans: Vec<&Arc<StoredSpan>> = trace.spans.values().collect();
+    spans.sort_by_key(|span| (span.start(), std::cmp::Reverse(span.end())));
+    let bars = spans
+        .iter()
+        .take(MOST_BARS)
+        .map(|span| json!([span.start() - start, span.end() - span.start(), span.origin.service, span.failed()]));
+    json!({
+        "id": trace.id.to_string(),
+        "root": root.map(|root| json!({"name": root.span.name, "service": root.origin.service})),
+        "start": start / 1_000_000,
+        "duration": duration,
+        "spans": trace.spans.len(),
+        "errors": services.values().map(|(_, failed)| failed).sum::<usize>(),
+        "services": services.iter().map(|(name, (spans, _))| json!({"name": name, "spans": spans})).collect::<Value>(),
+        "bars": bars.collect::<Value>(),
+    })
+}
+
+/// A trace as a waterfall: the figures, the sentence, and its spans as rows; without them if the page, which has seen
+/// revision `since`, has them already.
+pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
+    let settled = trace.updated.elapsed() > QUIET;
+    if trace.revision <= since {
+        return json!({"known": true, "revision": trace.revision, "settled": settled});
+    }
+    let tree = Tree::of(trace);
+    let analysis = Analysis::of(&tree);
+    let spans: Vec<&Arc<StoredSpan>> = trace.spans.values().collect();
+    let start = trace.start();
+    let mut critical = BTreeMap::<usize, Vec<[u64; 2]>>::new();
+    for segment in &analysis.path {
+        critical.entry(segment.node).or_default().push([segment.from - start, segment.to - start]);
+    }
+    let mut logs = BTreeMap::<SpanId, usize>::new();
+    for id in trace.logs.iter().filter_map(|line| SpanId::from_bytes(&line.span_id)) {
+        *logs.entry(id).or_default() += 1;
+    }
+    let row = |&(i, depth): &(usize, usize)| {
+        let stored = spans[i];
+        json!({
+            "id": stored.id.to_string(),
+            "depth": depth,
+            "name": stored.span.name,
+            "service": stored.origin.service,
+            "kind": traceql::kind(stored),
+            "start": stored.start() - start,
+            "duration": stored.end() - stored.start(),
+            "failed": stored.failed(),
+            "events": stored.span.events.len(),
+            "logs": logs.get(&stored.id),
+            "critical": critical.get(&i),
+        })
+    };
+    let siblings = analysis.siblings.as_ref().map(|siblings| {
+        json!({
+            "count": siblings.count,
+            "wall": siblings.wall,
+            "sum": siblings.sum,
+            "speedup": siblings.speedup(),
+            "peak": siblings.peak,
+            "steps": siblings.steps.iter().map(|(at, under_way)| json!([at - start, under_way])).collect::<Value>(),
+        })
+    });
+    json!({
+        "known": true,
+        "revision": trace.revision,
+        "complete": tree.is_complete(),
+        "settled": settled,
+        "waiting": tree.orphans,
+        "refused": trace.refused,
+        "verdict": verdict(&tree, &analysis),
+        "siblings": siblings,
+        "trace": summary(trace),
+        "rows": tree.order.iter().map(row).collect::<Value>(),
+    })
+}
+
+/// Everything that is known of one span.
+pub(crate) fn details(trace: &Trace, span: &StoredSpan) -> Value {
+    let start = trace.start();
+    let since = |nanos: u64| nanos as f64 - start as f64;
+    let events = span.span.events.iter().map(
+        |event| json!({"at": since(event.time_unix_nano), "name": event.name, "attributes": pairs(&event.attributes)}),
+    );
+    let links = span.span.links.iter().map(
+        |link| json!({"trace": hex(&link.trace_id), "span": hex(&link.span_id), "attributes": pairs(&link.attributes)}),
+    );
+    let mut logs: Vec<&Arc<LogRecord>> =
+        trace.logs.iter().filter(|line| SpanId::from_bytes(&line.span_id) == Some(span.id)).collect();
+    logs.sort_by_key(|line| written_at(line));
+    let logs = logs.into_iter().map(|line| {
+        json!({
+            "at": since(written_at(line)),
+            "level": level(line),
+            "message": plain(line.body.as_ref()),
+            "attributes": pairs(&line.attributes),
+        })
+    });
+    let scope = &span.origin.scope;
+    json!({
+        "id": span.id.to_string(),
+        "parent": span.parent().map(|parent| parent.to_string()),
+        "status": traceql::status(span),
+        "message": span.span.status.as_ref().map(|status| status.message.as_str()),
+        "attributes": pairs(&span.span.attributes),
+        "events": events.collect::<Value>(),
+        "logs": logs.collect::<Value>(),
+        "links": links.collect::<Value>(),
+        "resource": pairs(&span.origin.resource.attributes),
+        "scope": format!("{} {}", scope.name, scope.version).trim(),
+    })
+}
+
+fn pairs(attributes: &[KeyValue]) -> Value {
+    Value::Object(attributes.iter().map(|pair| (pair.key.clone(), plain(pair.value.as_ref()))).collect::<Map<_, _>>())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A log line that does not say when it was written was at least seen at some time.
+fn written_at(line: &LogRecord) -> u64 {
+    match line.time_unix_nano {
+        0 => line.observed_time_unix_nano,
+        written => written,
+    }
+}
+
+/// The level by its text if there is one, else by its number (four numbers share a level).
+fn level(line: &LogRecord) -> String {
+    if !line.severity_text.is_empty() {
+        return line.severity_text.to_uppercase();
+    }
+    match line.severity_number() {
+        SeverityNumber::Unspecified => String::new(),
+        number => {
+            number.as_str_name().trim_start_matches("SEVERITY_NUMBER_").trim_end_matches(char::is_numeric).to_owned()
+        }
+    }
+}
