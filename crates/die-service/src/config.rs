@@ -13,7 +13,7 @@ pub struct Config {
     pub host: String,
 
     /// Port to listen on; 0 takes any free one
-    #[arg(long, env = "PORT", default_value_t = 8106)]
+    #[arg(long, env = "PORT", default_value_t = 8106, value_parser = telemetry::config::within(0..=u16::MAX))]
     pub port: u16,
 
     /// JSON file with the dice, instead of the three that are built in

@@ -7,17 +7,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
-use reqwest::{Response, StatusCode};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 use tower_resilience_circuitbreaker::{CircuitBreakerError, CircuitBreakerLayer, CircuitState};
 use tracing::Span;
 
-use crate::client::CallError;
+use crate::client::{Answer, CallError};
 use crate::span::SpanFacts;
 
-type Call = futures::future::BoxFuture<'static, Result<Response, CallError>>;
+type Call = futures::future::BoxFuture<'static, Result<Answer, CallError>>;
 
 /// When a breaker opens, and for how long.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -34,7 +34,7 @@ pub struct BreakerSettings {
 /// The breaker of one target; clones share its state.
 #[derive(Clone)]
 pub struct Breaker {
-    service: BoxCloneSyncService<Call, Response, CircuitBreakerError<CallError>>,
+    service: BoxCloneSyncService<Call, Answer, CircuitBreakerError<CallError>>,
     watch: Arc<Watch>,
 }
 
@@ -83,8 +83,8 @@ impl Breaker {
             .wait_duration_in_open(watch.open_for)
             .permitted_calls_in_half_open(1)
             .on_state_transition(move |_, to| watcher.changed(to))
-            .failure_classifier(move |outcome: &Result<Response, CallError>| match outcome {
-                Ok(response) => failed(response.status()),
+            .failure_classifier(move |outcome: &Result<Answer, CallError>| match outcome {
+                Ok(answer) => failed(answer.status),
                 Err(_) => true,
             })
             .build()?;
@@ -96,10 +96,10 @@ impl Breaker {
     /// Makes `call`, or fails at once while open.
     pub(crate) async fn call(
         &self,
-        call: impl Future<Output = Result<Response, CallError>> + Send + 'static,
-    ) -> Result<Response, CallError> {
+        call: impl Future<Output = Result<Answer, CallError>> + Send + 'static,
+    ) -> Result<Answer, CallError> {
         match self.service.clone().oneshot(Box::pin(call)).await {
-            Ok(response) => Ok(response),
+            Ok(answer) => Ok(answer),
             Err(CircuitBreakerError::Inner(error)) => Err(error),
             Err(CircuitBreakerError::OpenCircuit) => {
                 Span::current().set("circuit_breaker.target", self.watch.target);

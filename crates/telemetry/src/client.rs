@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, StatusCode};
 use reqwest::{Request, Response, Url};
+use serde::de::DeserializeOwned;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -21,6 +23,30 @@ pub struct Client {
     http: reqwest::Client,
     propagation: Propagation,
     breaker: Option<Breaker>,
+}
+
+/// Longest body that is read, in bytes: no service here answers with more than a few hundred.
+const MAX_BODY: usize = 1 << 20;
+
+/// What the other service answered, whatever its status.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// When it is not, or not of that shape.
+    pub fn json<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        serde_json::from_slice(&self.body)
+    }
 }
 
 /// Why a call brought no answer.
@@ -44,15 +70,20 @@ pub enum CallError {
         /// reqwest's account of it.
         source: reqwest::Error,
     },
+    /// The body was longer than 1 MiB.
+    #[error("the answer is longer than {MAX_BODY} bytes")]
+    TooLong,
 }
 
 impl CallError {
-    /// The value of `error.type` and of metric labels: `circuit_open`, `timeout` or `connection_error`.
+    /// The value of `error.type` and of metric labels: `circuit_open`, `timeout`, `connection_error` or
+    /// `answer_too_long`.
     pub fn kind(&self) -> &'static str {
         match self {
             CallError::BreakerOpen { .. } => "circuit_open",
             CallError::Timeout { .. } => "timeout",
             CallError::Connection { .. } => "connection_error",
+            CallError::TooLong => "answer_too_long",
         }
     }
 }
@@ -75,7 +106,7 @@ impl Client {
     ///
     /// # Errors
     /// [`CallError`] where no answer came.
-    pub async fn get(&self, url: Url, limit: Duration) -> Result<Response, CallError> {
+    pub async fn get(&self, url: Url, limit: Duration) -> Result<Answer, CallError> {
         let mut request = Request::new(Method::GET, url);
         *request.timeout_mut() = Some(limit);
         let milliseconds = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
@@ -87,7 +118,7 @@ impl Client {
     ///
     /// # Errors
     /// [`CallError`] where no answer came.
-    pub async fn send(&self, request: Request) -> Result<Response, CallError> {
+    pub async fn send(&self, request: Request) -> Result<Answer, CallError> {
         match &self.breaker {
             None => send_traced(self.http.clone(), self.propagation, request).await,
             Some(breaker) => {
@@ -103,7 +134,7 @@ async fn send_traced(
     http: reqwest::Client,
     propagation: Propagation,
     mut request: Request,
-) -> Result<Response, CallError> {
+) -> Result<Answer, CallError> {
     let limit = request.timeout().copied().unwrap_or(Duration::MAX);
     let span = client_span(&request);
     async {
@@ -115,7 +146,10 @@ async fn send_traced(
             // No spans: what the caller sent is in the current context, put there by the server layer.
             propagation.inject(&opentelemetry::Context::current(), request.headers_mut());
         }
-        let outcome = http.execute(request).await.map_err(|error| call_error(error, limit));
+        let outcome = exchange(&http, request).await.map_err(|error| match error {
+            CallError::Connection { source } if source.is_timeout() => CallError::Timeout { limit },
+            error => error,
+        });
         record(&span, &outcome);
         outcome
     }
@@ -140,15 +174,14 @@ fn client_span(request: &Request) -> Span {
 }
 
 /// For a client, every answer from 400 on is a failure.
-fn record(span: &Span, outcome: &Result<Response, CallError>) {
+fn record(span: &Span, outcome: &Result<Answer, CallError>) {
     match outcome {
-        Ok(response) => {
-            let status = response.status();
+        Ok(Answer { status, .. }) => {
             span.record("http.response.status_code", i64::from(status.as_u16()));
             span.record("network.protocol.version", "1.1");
             if status.is_client_error() || status.is_server_error() {
                 span.record("error.type", status.as_str());
-                span.fail(describe(status));
+                span.fail(format!("answered {status}"));
             }
         }
         Err(error) => {
@@ -158,16 +191,18 @@ fn record(span: &Span, outcome: &Result<Response, CallError>) {
     }
 }
 
-fn describe(status: StatusCode) -> String {
-    format!("answered {status}")
-}
-
-fn call_error(source: reqwest::Error, limit: Duration) -> CallError {
-    if source.is_timeout() {
-        CallError::Timeout { limit }
-    } else {
-        CallError::Connection { source: source.without_url() }
+/// Sends the request and reads the whole answer.
+async fn exchange(http: &reqwest::Client, request: Request) -> Result<Answer, CallError> {
+    let broken = |source: reqwest::Error| CallError::Connection { source: source.without_url() };
+    let mut response: Response = http.execute(request).await.map_err(broken)?;
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(CallError::TooLong);
+        }
+        body.extend_from_slice(&chunk);
     }
+    Ok(Answer { status: response.status(), headers: std::mem::take(response.headers_mut()), body: body.freeze() })
 }
 
 /// An error with its causes: reqwest's own text is only "error sending request".

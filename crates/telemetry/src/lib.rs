@@ -54,7 +54,7 @@ use tracing_subscriber::{Layer, filter};
 use utoipa_axum::router::OpenApiRouter;
 
 pub use breaker::{Breaker, BreakerSettings};
-pub use client::{CallError, Client};
+pub use client::{Answer, CallError, Client};
 pub use deadline::Deadline;
 pub use life::{bind, healthcheck, stop_signal};
 pub use problem::{Problem, ProblemBody};
@@ -86,6 +86,8 @@ pub struct Telemetry {
 /// What a service uses of it while it runs. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
+    service: &'static str,
+    version: &'static str,
     registry: Registry,
     server: ServerTelemetry,
     readiness: Readiness,
@@ -138,6 +140,8 @@ impl Telemetry {
         let subscriber = tracing_subscriber::registry().with(spans).with(lines).with(exported_lines);
 
         let handle = Handle {
+            service,
+            version,
             server: ServerTelemetry {
                 metrics: HttpMetrics::new(&registry)?,
                 propagation: Propagation::new(&otel.otel_propagators, otel.otel_sdk_disabled),
@@ -184,7 +188,9 @@ impl Handle {
 
     /// The whole service: `routes` recorded, `quiet` ones (static assets) not, and those of operation.
     pub fn app(&self, routes: OpenApiRouter, quiet: Router) -> Router {
-        routes::with_operations(routes, quiet, self.server.clone(), self.registry.clone(), self.readiness.clone())
+        let (routes, mut api) = routes.split_for_parts();
+        api.info = utoipa::openapi::Info::new(self.service, self.version);
+        routes::with_operations(routes, api, quiet, self.server.clone(), self.registry.clone(), self.readiness.clone())
     }
 
     /// A client whose calls are spans and carry the trace on.

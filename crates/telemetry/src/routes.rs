@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use http::{StatusCode, header};
 use prometheus::Registry;
 use tower_http::set_header::SetResponseHeaderLayer;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::life::Readiness;
@@ -23,13 +23,13 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'uns
 /// The finished service: `routes` under the server layer, and beside them, unrecorded, `quiet` routes and those of
 /// operation: `/metrics`, `/health`, `/ready`, `/openapi.json`, `/docs`.
 pub(crate) fn with_operations(
-    routes: OpenApiRouter,
+    routes: Router,
+    api: OpenApi,
     quiet: Router,
     telemetry: ServerTelemetry,
     registry: Registry,
     readiness: Readiness,
 ) -> Router {
-    let (routes, api) = routes.split_for_parts();
     // From the outside in: the trace layer sees every request that is not quiet, unknown paths too.
     let recorded = routes
         .fallback(not_found)
