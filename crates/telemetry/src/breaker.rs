@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use http::StatusCode;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
 use tower::ServiceExt;
@@ -17,7 +18,8 @@ use tracing::Span;
 use crate::client::{Answer, CallError};
 use crate::span::SpanFacts;
 
-type Call = futures::future::BoxFuture<'static, Result<Answer, CallError>>;
+/// A call that has not been started yet.
+struct Call(BoxFuture<'static, Result<Answer, CallError>>);
 
 /// When a breaker opens, and for how long.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -89,7 +91,7 @@ impl Breaker {
             })
             .build()?;
         // The service's request is the call itself, not yet started: rejected, it is never polled.
-        let service = layer.layer_fn(tower::service_fn(|call: Call| call));
+        let service = layer.layer_fn(tower::service_fn(|Call(future)| future));
         Ok(Self { service: BoxCloneSyncService::new(service), watch })
     }
 
@@ -98,7 +100,7 @@ impl Breaker {
         &self,
         call: impl Future<Output = Result<Answer, CallError>> + Send + 'static,
     ) -> Result<Answer, CallError> {
-        match self.service.clone().oneshot(Box::pin(call)).await {
+        match self.service.clone().oneshot(Call(Box::pin(call))).await {
             Ok(answer) => Ok(answer),
             Err(CircuitBreakerError::Inner(error)) => Err(error),
             Err(CircuitBreakerError::OpenCircuit) => {
