@@ -1,1 +1,54 @@
+// What both pages share: elements, durations, and the colours of services.
 
+// Everything that is shown came from outside, so it becomes text, never markup.
+export function element(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name === "class") made.className = value;
+    else if (name.includes("-") || name === "role") made.setAttribute(name, value);
+    else made[name] = value;
+  }
+  made.append(...children);
+  return made;
+}
+
+export const byId = (id) => document.getElementById(id);
+
+// Nanoseconds as one reads them: three digits that matter.
+export function duration(nanos) {
+  for (const [unit, size] of [["s", 1e9], ["ms", 1e6], ["µs", 1e3]]) {
+    if (nanos >= size) return `${digits(nanos / size)} ${unit}`;
+  }
+  return `${Math.round(nanos)} ns`;
+}
+
+function digits(value) {
+  if (value >= 100) return value.toFixed(0);
+  return value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+// The services of the demonstration have their own colours; any other gets one by its name, always the same.
+const KNOWN = {
+  "frontend": "frontend",
+  "dice-roller": "dice-roller",
+  "die-service": "die-service",
+  "traffic-generator-stage4": "traffic-generator",
+};
+const OTHERS = 6;
+
+export function serviceClass(service) {
+  if (Object.hasOwn(KNOWN, service)) return `service-${KNOWN[service]}`;
+  let hash = 0;
+  for (const char of service) hash = (hash * 31 + char.codePointAt(0)) >>> 0;
+  return `service-other-${hash % OTHERS}`;
+}
+
+// Asks for JSON; null when the viewer does not answer.
+export async function ask(path) {
+  try {
+    const answer = await fetch(path);
+    return answer.ok ? await answer.json() : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,1 +1,104 @@
+// The page of one trace: asks for it until it is complete and quiet, and says so meanwhile.
 
+import { ask, byId, duration, element, serviceClass } from "./common.js";
+import { draw } from "./waterfall.js";
+
+const EVERY = 1000;
+// Exporters send every few seconds; a link that was followed at once leads to a trace that is not here yet.
+const PATIENCE = 60_000;
+
+const id = decodeURIComponent(location.pathname.split("/").pop());
+const opened = Date.now();
+let revision = 0;
+let complete = false;
+
+async function follow() {
+  const trace = await ask(`/view/traces/${encodeURIComponent(id)}?since=${revision}`);
+  const again = trace === null ? unreachable() : trace.known ? known(trace) : unknown(trace);
+  if (again) setTimeout(follow, EVERY);
+}
+
+function unreachable() {
+  say("The viewer does not answer. This page goes on asking.");
+  return true;
+}
+
+function unknown({ reason }) {
+  if (revision > 0) {
+    say("The viewer no longer keeps this trace: it had to make room for newer ones.");
+    return false;
+  }
+  if (reason) {
+    say(`This is not a trace id: ${reason}.`);
+    return false;
+  }
+  const waiting = Date.now() - opened < PATIENCE;
+  say(
+    waiting
+      ? "This trace has not arrived yet. Services send their spans every few seconds; the page shows it as soon as it is here."
+      : "No trace with this id has arrived. It may be older than what the viewer keeps, or its service may send its spans elsewhere.",
+  );
+  return waiting;
+}
+
+function known(trace) {
+  if (trace.rows) {
+    revision = trace.revision;
+    complete = trace.complete;
+    title(trace.trace);
+    figures(trace);
+    draw(trace).then(() => {
+      document.body.dataset.complete = String(complete);
+    });
+  }
+  const missing = trace.waiting > 0 ? "the caller of some spans is missing" : "its first span is missing";
+  if (complete) say("");
+  else if (!trace.settled) say(`Still arriving: ${missing}. The page follows by itself.`);
+  else say(`Not complete: ${missing}. Its service may send its spans elsewhere, or may have been stopped.`);
+  return !trace.settled;
+}
+
+function say(text) {
+  if (byId("state").textContent === text) return;
+  byId("state").textContent = text;
+  byId("state").hidden = text === "";
+}
+
+function title({ root, id, spans, errors, services, start, duration: all }) {
+  const name = root?.name ?? "Trace";
+  document.title = `${name} · ${duration(all)}`;
+  byId("title").textContent = name;
+  const count = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
+  const facts = [
+    element("span", {}, duration(all)),
+    element("span", {}, count(spans, "span")),
+    element("span", {}, count(services.length, "service")),
+    ...(errors > 0 ? [element("span", { class: "error" }, count(errors, "error"))] : []),
+    element("time", { dateTime: new Date(start).toISOString() }, new Date(start).toLocaleString()),
+    element("code", { title: "the trace's id" }, id),
+  ];
+  byId("facts").replaceChildren(...facts);
+  byId("legend").replaceChildren(
+    ...services.map((service) =>
+      element("li", { class: `service ${serviceClass(service.name)}` }, element("i", { class: "dot" }), service.name),
+    ),
+    element("li", { class: "service" }, element("i", { class: "critical-line" }), "critical path: what decided the end"),
+  );
+}
+
+// The figures speak of the siblings that the sentence names; without any, of the trace as a whole.
+function figures({ verdict, siblings, trace, refused }) {
+  const one = { wall: trace.duration, sum: trace.duration, speedup: 1, peak: 1 };
+  const { what, wall, sum, speedup, peak } = siblings ?? one;
+  byId("verdict").textContent = refused > 0 ? `${verdict} The trace is too large: ${refused} more were not kept.` : verdict;
+  byId("wall").textContent = duration(wall);
+  byId("wall-what").textContent = what ? `from the first start to the last end of the ${what}` : "the whole trace";
+  byId("sum").textContent = duration(sum);
+  byId("sum-what").textContent = what ? `what each of the ${what} took, added up` : "there is nothing to add up";
+  byId("speedup").textContent = `${speedup.toFixed(1)}×`;
+  byId("peak-concurrency").textContent = String(peak);
+  byId("story").hidden = false;
+  byId("picture").hidden = false;
+}
+
+follow();

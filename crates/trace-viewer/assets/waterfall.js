@@ -1,1 +1,187 @@
+// The waterfall: one row a span, in the order of the tree, over a common time axis.
 
+import { byId, duration, element, serviceClass } from "./common.js";
+import { close, open } from "./details.js";
+
+// Rows that are made between two frames, so that ten thousand of them do not freeze the page.
+const AT_ONCE = 500;
+// Stretches of the critical path closer than this share of the picture are drawn as one.
+const GAP = 0.001;
+
+const rows = byId("rows");
+let trace = null;
+let items = [];
+let current = 0;
+
+// Draws the trace; resolves when all rows stand. A newer drawing ends an older one.
+export async function draw(drawn) {
+  const chosen = items[current]?.dataset.id;
+  const hadFocus = rows.contains(document.activeElement);
+  trace = drawn;
+  const all = Math.max(drawn.trace.duration, 1);
+  axis(all);
+  profile(drawn.siblings, all);
+
+  const made = drawn.rows.length <= AT_ONCE ? drawn.rows.map((row) => item(row, all)) : await inPieces(drawn, all);
+  if (trace !== drawn) return;
+  items = made;
+  rows.replaceChildren(...items);
+  const place = drawn.rows.findIndex((row) => row.id === chosen);
+  current = Math.max(place, 0);
+  items[current]?.setAttribute("tabindex", "0");
+  if (document.querySelector("#details:not([hidden])") && place >= 0) mark();
+  if (hadFocus) items[current]?.focus({ preventScroll: true });
+}
+
+async function inPieces(drawn, all) {
+  const made = [];
+  for (let from = 0; from < drawn.rows.length && trace === drawn; from += AT_ONCE) {
+    made.push(...drawn.rows.slice(from, from + AT_ONCE).map((row) => item(row, all)));
+    await new Promise((done) => setTimeout(done));
+  }
+  return made;
+}
+
+function item(row, all) {
+  const share = (nanos) => `${(100 * nanos) / all}%`;
+  const service = serviceClass(row.service);
+  const name = element(
+    "div",
+    { class: "name" },
+    element("i", { class: `dot ${service}` }),
+    element("span", { class: "span-name" }, row.name),
+    element("span", { class: "span-service muted" }, row.service),
+    element("span", { class: "kind" }, row.failed ? `${row.kind} · error` : row.kind),
+  );
+  // Deep traces would push their names out of sight.
+  name.style.setProperty("--depth", Math.min(row.depth, 12));
+
+  const bar = element("div", {
+    class: `bar ${service}${row.critical ? " critical" : ""}${row.failed ? " failed" : ""}`,
+    "data-span-id": row.id,
+    "data-name": row.name,
+    "data-service": row.service,
+  });
+  bar.style.left = share(row.start);
+  bar.style.width = share(row.duration);
+  const track = element("div", { class: "track" }, bar);
+  for (const [from, to] of joined(row.critical ?? [], GAP * all)) {
+    const line = element("i", { class: "critical-line" });
+    line.style.left = share(from);
+    line.style.width = share(to - from);
+    track.append(line);
+  }
+  return element(
+    "div",
+    { class: `row${row.failed ? " failed" : ""}`, role: "treeitem", tabIndex: -1, "aria-level": row.depth + 1, "data-id": row.id },
+    name,
+    track,
+    element("div", { class: "offset number muted" }, `+${duration(row.start)}`),
+    element("div", { class: "length number" }, duration(row.duration)),
+  );
+}
+
+function joined(stretches, gap) {
+  const lines = [];
+  for (const [from, to] of stretches) {
+    const last = lines.at(-1);
+    if (last && from - last[1] <= gap) last[1] = to;
+    else lines.push([from, to]);
+  }
+  return lines;
+}
+
+// Ticks at round times: 1, 2 or 5 of a power of ten.
+function axis(all) {
+  const wanted = byId("axis").clientWidth < 420 ? 4 : 7;
+  const power = 10 ** Math.floor(Math.log10(all / wanted));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => all / size <= wanted);
+  const ticks = [];
+  const lines = [];
+  for (let at = 0; at <= all; at += step) {
+    const place = `${(100 * at) / all}%`;
+    const line = element("i", { class: "line" });
+    line.style.left = place;
+    lines.push(line);
+    const tick = element("span", { class: at > 0.92 * all ? "tick last" : "tick" }, at === 0 ? "0" : round(at));
+    tick.style.left = place;
+    ticks.push(tick);
+  }
+  byId("axis").replaceChildren(...ticks);
+  byId("grid").firstElementChild.replaceChildren(...lines);
+}
+
+// A tick without the zeros that a measured duration has.
+const round = (nanos) => duration(nanos).replace(/\.?0+ /, " ");
+
+// How many of the siblings are under way at each moment, as steps.
+function profile(siblings, all) {
+  const box = byId("profile");
+  box.hidden = !siblings;
+  if (!siblings) return;
+  byId("profile-name").textContent = `at once: up to ${siblings.peak}`;
+  let path = "M0 1";
+  for (const [at, underWay] of siblings.steps) path += `H${at / all}V${1 - underWay / siblings.peak}`;
+  byId("profile-path").setAttribute("d", `${path}H1V1Z`);
+}
+
+function choose(index, andOpen) {
+  if (!items[index]) return;
+  items[current]?.setAttribute("tabindex", "-1");
+  current = index;
+  items[current].setAttribute("tabindex", "0");
+  items[current].focus();
+  if (andOpen) {
+    mark();
+    open(trace.trace.id, trace.rows[current], hide);
+  }
+}
+
+function mark() {
+  for (const chosen of rows.querySelectorAll("[aria-selected]")) chosen.removeAttribute("aria-selected");
+  items[current].setAttribute("aria-selected", "true");
+}
+
+function hide() {
+  items[current]?.removeAttribute("aria-selected");
+  items[current]?.focus();
+}
+
+const isOpen = () => !byId("details").hidden;
+
+function parent(index) {
+  const { depth } = trace.rows[index];
+  for (let above = index - 1; above >= 0; above--) if (trace.rows[above].depth < depth) return above;
+  return index;
+}
+
+function child(index) {
+  return trace.rows[index + 1]?.depth > trace.rows[index].depth ? index + 1 : index;
+}
+
+rows.addEventListener("click", (event) => {
+  const row = event.target.closest(".row");
+  if (row) choose(items.indexOf(row), true);
+});
+
+rows.addEventListener("keydown", (event) => {
+  const moves = {
+    ArrowDown: () => current + 1,
+    ArrowUp: () => current - 1,
+    ArrowLeft: () => parent(current),
+    ArrowRight: () => child(current),
+    Home: () => 0,
+    End: () => items.length - 1,
+  };
+  if (event.altKey || event.ctrlKey || event.metaKey) return;
+  if (event.key === "Enter" || event.key === " ") choose(current, true);
+  else if (Object.hasOwn(moves, event.key)) choose(moves[event.key](), isOpen());
+  else return;
+  event.preventDefault();
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && isOpen()) close();
+});
+
+new ResizeObserver(() => trace && axis(Math.max(trace.trace.duration, 1))).observe(byId("axis"));

@@ -61,7 +61,7 @@ fn about_one_by_one(tree: &Tree<'_>, analysis: &Analysis<'_>) -> String {
 }
 
 /// How many of what: "10 rolls", "3 × GET /dice", "4 calls".
-fn calls(siblings: &Siblings<'_>) -> String {
+pub(crate) fn calls(siblings: &Siblings<'_>) -> String {
     let count = siblings.count;
     match siblings.likeness {
         Likeness::Mixed => format!("{count} calls"),

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::analysis::Analysis;
 use crate::attributes::plain;
 use crate::ids::SpanId;
-use crate::sentence::verdict;
+use crate::sentence;
 use crate::trace::{StoredSpan, Trace};
 use crate::traceql;
 use crate::tree::Tree;
@@ -84,7 +84,7 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
     };
     let siblings = analysis.siblings.as_ref().map(|siblings| {
         json!({
-            "count": siblings.count,
+            "what": sentence::calls(siblings),
             "wall": siblings.wall,
             "sum": siblings.sum,
             "speedup": siblings.speedup(),
@@ -99,7 +99,7 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
         "settled": settled,
         "waiting": tree.orphans,
         "refused": trace.refused,
-        "verdict": verdict(&tree, &analysis),
+        "verdict": sentence::verdict(&tree, &analysis),
         "siblings": siblings,
         "trace": summary(trace),
         "rows": tree.order.iter().map(row).collect::<Value>(),
