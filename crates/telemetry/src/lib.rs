@@ -102,7 +102,20 @@ impl Telemetry {
     /// # Errors
     /// When an exporter cannot be built, or telemetry was started before in this process.
     pub fn start(service: &'static str, version: &'static str, settings: &Settings) -> anyhow::Result<Self> {
-        let (telemetry, subscriber) = Self::build(service, version, settings, std::io::stdout(), None)?;
+        Self::start_writing(service, version, settings, std::io::stdout())
+    }
+
+    /// As [`Telemetry::start`], with log lines written to `out`: for a program that shares its terminal with them.
+    ///
+    /// # Errors
+    /// As [`Telemetry::start`].
+    pub fn start_writing(
+        service: &'static str,
+        version: &'static str,
+        settings: &Settings,
+        out: impl std::io::Write + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        let (telemetry, subscriber) = Self::build(service, version, settings, out, None)?;
         tracing::subscriber::set_global_default(subscriber).context("telemetry was started twice in this process")?;
         std::panic::set_hook(Box::new(|panic| tracing::error!(error = panic.to_string(), "Panic")));
         Ok(telemetry)
