@@ -197,6 +197,8 @@ async fn roll_async(
             let (rolls, duration) = (rolls.iter().flatten().collect::<Vec<_>>(), started.elapsed().as_secs_f64());
             tracing::info!(die_type = identifier, times, total, ?rolls, duration, "Async roll batch completed");
         }
+        // The client's fault; the server layer says so in its own line.
+        Err(Error::UnknownDie { .. } | Error::QueueFull) => (),
         Err(error) => {
             tracing::error!(die_type = identifier, times, error = &*error.cause(), "Async roll batch failed");
         }
