@@ -1,4 +1,5 @@
 //! The real app on port 0: what it answers, and what it tells about each answer.
+#![allow(clippy::unwrap_used)] // a panic is how a test reports
 
 use die_service::{Catalogue, State, app};
 use opentelemetry::trace::{SpanKind, Status};

@@ -31,7 +31,7 @@ struct Config {
 
 #[derive(serde::Deserialize)]
 struct Call {
-    url: reqwest::Url,
+    url: String,
     arguments: serde_json::Value,
 }
 
@@ -56,7 +56,9 @@ async fn test(State(client): State<Client>, body: axum::body::Bytes) -> Result<J
         Problem::new(StatusCode::BAD_REQUEST, format!("not an array of {{\"url\", \"arguments\"}}: {error}"))
     })?;
     for call in &calls {
-        let mut request = reqwest::Request::new(reqwest::Method::POST, call.url.clone());
+        let url = telemetry::config::base_url(&call.url)
+            .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("{}: {error}", call.url)))?;
+        let mut request = reqwest::Request::new(reqwest::Method::POST, url);
         *request.timeout_mut() = Some(Duration::from_secs(10));
         *request.body_mut() = Some(call.arguments.to_string().into());
         request.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));

@@ -40,6 +40,11 @@ pub(crate) struct Propagation {
 #[derive(Debug, Clone, Copy)]
 struct RandomFlag;
 
+/// The caller's vendors' entries, as one valid list. Handed on from here, not from the span: the SDK's `TraceState`
+/// refuses keys that Level 2 allows (`foo@@bar`).
+#[derive(Debug, Clone)]
+struct VendorState(HeaderValue);
+
 /// The headers of a request whose context is passed on untouched.
 #[derive(Debug, Clone)]
 struct Untouched(HeaderMap);
@@ -71,6 +76,9 @@ impl Propagation {
             if parent.trace_flags().to_u8() & RANDOM != 0 {
                 context = context.with_value(RandomFlag);
             }
+            if let Some(state) = vendor_state(headers) {
+                context = context.with_value(state);
+            }
             context = context.with_remote_span_context(parent);
         }
         context
@@ -86,9 +94,8 @@ impl Propagation {
         let span_context = span.span_context();
         if self.trace_context && span_context.is_valid() {
             headers.insert(&TRACEPARENT, traceparent(context));
-            let state = span_context.trace_state().header();
-            if let Some(state) = HeaderValue::try_from(state).ok().filter(|state| !state.is_empty()) {
-                headers.insert(&TRACESTATE, state);
+            if let Some(VendorState(state)) = context.get::<VendorState>() {
+                headers.insert(&TRACESTATE, state.clone());
             }
         }
         if self.baggage {
@@ -112,9 +119,7 @@ fn span_context(headers: &HeaderMap) -> Option<SpanContext> {
     let mut given = headers.get_all(&TRACEPARENT).iter();
     let (Some(only), None) = (given.next(), given.next()) else { return None };
     let (trace_id, span_id, flags) = parse_traceparent(only.as_bytes())?;
-    // A malformed tracestate is dropped; it does not take the trace with it (section 3.3.1).
-    let state = trace_state(headers).unwrap_or_default();
-    Some(SpanContext::new(trace_id, span_id, TraceFlags::new(flags), true, state))
+    Some(SpanContext::new(trace_id, span_id, TraceFlags::new(flags), true, TraceState::NONE))
 }
 
 /// Section 3.2.2: `version "-" trace-id "-" parent-id "-" trace-flags`, lower-case hex only.
@@ -148,8 +153,10 @@ fn hex(digits: &[u8]) -> Option<u128> {
     })
 }
 
-/// Section 3.3: all `tracestate` headers are one list, in order. None where any part is malformed.
-fn trace_state(headers: &HeaderMap) -> Option<TraceState> {
+/// Section 3.3: all `tracestate` headers are one list, in order; of an entry given twice the first counts.
+///
+/// None where there is nothing, or any part is malformed: the list is then dropped and the trace goes on (3.3.1).
+fn vendor_state(headers: &HeaderMap) -> Option<VendorState> {
     let mut members: Vec<(&str, &str)> = Vec::new();
     for header in headers.get_all(&TRACESTATE) {
         for member in header.to_str().ok()?.split(',').map(|member| member.trim_matches([' ', '\t'])) {
@@ -157,14 +164,16 @@ fn trace_state(headers: &HeaderMap) -> Option<TraceState> {
                 continue; // "empty list members are allowed" (section 3.3.1.1)
             }
             let (key, value) = member.split_once('=')?;
-            let doubled = members.iter().any(|(other, _)| *other == key);
-            if doubled || members.len() == MAX_TRACESTATE_MEMBERS || !valid_key(key) || !valid_value(value) {
+            if members.len() == MAX_TRACESTATE_MEMBERS || !valid_key(key) || !valid_value(value) {
                 return None;
             }
-            members.push((key, value));
+            if !members.iter().any(|(other, _)| *other == key) {
+                members.push((key, value));
+            }
         }
     }
-    TraceState::from_key_value(members).ok()
+    let list = members.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",");
+    HeaderValue::try_from(list).ok().filter(|list| !list.is_empty()).map(VendorState)
 }
 
 /// Section 3.3.1.3.1: a lower-case letter or digit, then up to 255 of `a-z 0-9 _ - * / @`.
@@ -284,6 +293,7 @@ mod tests {
         let most = (0..32).map(|i| format!("k{i}=v")).collect::<Vec<_>>().join(",");
         assert_eq!(state_of(&[&most]), most);
         assert_eq!(state_of(&[&format!("{}={}", "k".repeat(256), "v".repeat(256))]).len(), 513);
+        assert_eq!(state_of(&["a=1,foo@@bar=2", "a=3"]), "a=1,foo@@bar=2");
         assert_eq!(state_of(&["tenant@vendor=x y*/!", "0a=1"]), "tenant@vendor=x y*/!,0a=1");
     }
 
@@ -299,7 +309,7 @@ mod tests {
             "A=1",
             "a =1",
             "a=1=2",
-            "a=1,a=2",
+            "@a=1",
             "_a=1",
             "a=\u{e9}",
             "a!=1",
