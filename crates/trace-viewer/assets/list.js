@@ -65,7 +65,7 @@ function row(trace) {
   const services = element("span", { class: "trace-services" });
   for (const service of trace.services) {
     services.append(
-      element("span", { class: `service ${serviceClass(service.name)}` }, element("i", { class: "dot" }), service.name),
+      element("span", { class: `service ${serviceClass(service)}` }, element("i", { class: "dot" }), service),
     );
   }
   const errors = trace.errors > 0 ? `${trace.errors} ${trace.errors === 1 ? "error" : "errors"}` : "";

@@ -11,6 +11,7 @@ const id = decodeURIComponent(location.pathname.split("/").pop());
 const opened = Date.now();
 let revision = 0;
 let complete = false;
+let missing = "";
 
 async function follow() {
   const trace = await ask(`/view/traces/${encodeURIComponent(id)}?since=${revision}`);
@@ -45,16 +46,16 @@ function known(trace) {
   if (trace.rows) {
     revision = trace.revision;
     complete = trace.complete;
+    missing = trace.has_root ? "the caller of some spans is missing" : "its first span is missing";
     title(trace.trace);
     figures(trace);
     draw(trace).then(() => {
       document.body.dataset.complete = String(complete);
     });
   }
-  const missing = trace.waiting > 0 ? "the caller of some spans is missing" : "its first span is missing";
   if (complete) say("");
   else if (!trace.settled) say(`Still arriving: ${missing}. The page follows by itself.`);
-  else say(`Not complete: ${missing}. Its service may send its spans elsewhere, or may have been stopped.`);
+  else say(`Not complete: ${missing}. The program that took that step may send its spans elsewhere, or none.`);
   return !trace.settled;
 }
 
@@ -80,17 +81,19 @@ function title({ root, id, spans, errors, services, start, duration: all }) {
   byId("facts").replaceChildren(...facts);
   byId("legend").replaceChildren(
     ...services.map((service) =>
-      element("li", { class: `service ${serviceClass(service.name)}` }, element("i", { class: "dot" }), service.name),
+      element("li", { class: `service ${serviceClass(service)}` }, element("i", { class: "dot" }), service),
     ),
     element("li", { class: "service" }, element("i", { class: "critical-line" }), "critical path: what decided the end"),
   );
 }
 
 // The figures speak of the siblings that the sentence names; without any, of the trace as a whole.
-function figures({ verdict, siblings, trace, refused }) {
+function figures({ verdict, siblings, trace, rows, refused }) {
   const one = { wall: trace.duration, sum: trace.duration, speedup: 1, peak: 1 };
   const { what, wall, sum, speedup, peak } = siblings ?? one;
-  byId("verdict").textContent = refused > 0 ? `${verdict} The trace is too large: ${refused} more were not kept.` : verdict;
+  const lost = refused > 0 ? ` ${refused} more did not fit into the viewer's memory.` : "";
+  const hidden = rows.length < trace.spans ? ` The picture shows the first ${rows.length} spans.` : "";
+  byId("verdict").textContent = verdict + hidden + lost;
   byId("wall").textContent = duration(wall);
   byId("wall-what").textContent = what ? `from the first start to the last end of the ${what}` : "the whole trace";
   byId("sum").textContent = duration(sum);

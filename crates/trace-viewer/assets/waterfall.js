@@ -76,7 +76,7 @@ function item(row, all) {
     { class: `row${row.failed ? " failed" : ""}`, role: "treeitem", tabIndex: -1, "aria-level": row.depth + 1, "data-id": row.id },
     name,
     track,
-    element("div", { class: "offset number muted" }, `+${duration(row.start)}`),
+    element("div", { class: "offset number muted" }, row.start === 0 ? "0" : `+${duration(row.start)}`),
     element("div", { class: "length number" }, duration(row.duration)),
   );
 }
@@ -93,7 +93,7 @@ function joined(stretches, gap) {
 
 // Ticks at round times: 1, 2 or 5 of a power of ten.
 function axis(all) {
-  const wanted = byId("axis").clientWidth < 420 ? 4 : 7;
+  const wanted = Math.max(byId("axis").clientWidth / 70, 3);
   const power = 10 ** Math.floor(Math.log10(all / wanted));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => all / size <= wanted);
   const ticks = [];
@@ -111,15 +111,19 @@ function axis(all) {
   byId("grid").firstElementChild.replaceChildren(...lines);
 }
 
-// A tick without the zeros that a measured duration has.
-const round = (nanos) => duration(nanos).replace(/\.?0+ /, " ");
+// A tick without the digits that a measured duration has.
+function round(nanos) {
+  const [value, unit] = duration(nanos).split(" ");
+  return `${Number(value)} ${unit}`;
+}
 
 // How many of the siblings are under way at each moment, as steps.
 function profile(siblings, all) {
   const box = byId("profile");
   box.hidden = !siblings;
   if (!siblings) return;
-  byId("profile-name").textContent = `at once: up to ${siblings.peak}`;
+  const atOnce = siblings.peak === 1 ? "one at a time" : `up to ${siblings.peak} at once`;
+  byId("profile-name").textContent = `${siblings.what}, ${atOnce}`;
   let path = "M0 1";
   for (const [at, underWay] of siblings.steps) path += `H${at / all}V${1 - underWay / siblings.peak}`;
   byId("profile-path").setAttribute("d", `${path}H1V1Z`);

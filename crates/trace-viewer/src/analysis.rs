@@ -13,7 +13,7 @@ use crate::tree::Tree;
 pub(crate) struct Analysis<'a> {
     /// The siblings that the figures speak of; none where no span has two children of a kind or at once.
     pub(crate) siblings: Option<Siblings<'a>>,
-    /// What decided the end of the first span, by time; empty until that span is here.
+    /// What decided the end of the top span, by time.
     pub(crate) path: Vec<Segment>,
 }
 
@@ -56,7 +56,7 @@ impl Siblings<'_> {
 
 impl<'a> Analysis<'a> {
     pub(crate) fn of(tree: &Tree<'a>) -> Self {
-        let path = tree.root.map(|root| critical_path(tree, root)).unwrap_or_default();
+        let path = tree.top.map(|top| critical_path(tree, top)).unwrap_or_default();
         Self { siblings: telling_siblings(tree), path }
     }
 }
@@ -194,7 +194,7 @@ mod tests {
         let tree = Tree::new(vec![named("roll_0", node(3, 1, 0, 90)), named("roll_1", node(4, 1, 0, 80))]);
         let analysis = Analysis::of(&tree);
         assert_eq!(analysis.siblings.map(|set| (set.count, set.peak)), Some((2, 2)));
-        assert_eq!(analysis.path, []);
+        assert_eq!(analysis.path, [Segment { node: 0, from: 0, to: 90 }]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The critical path: the chain of work that decided when the first span ended. Make anything on it faster and the
+//! The critical path: the chain of work that decided when a span ended. Make anything on it faster and the
 //! whole becomes faster; make anything else faster and nothing changes.
 //!
 //! It is found backwards from the end, as in Uber's CRISP and in Jaeger: whatever finished last is what its caller
@@ -21,13 +21,13 @@ pub(crate) fn handover(duration: u64) -> u64 {
     (duration / 50).min(LONGEST)
 }
 
-/// The critical path of `root`, by time and without gaps.
+/// The critical path of `top`, by time and without gaps.
 ///
 /// Only what lies within the caller's own time counts, so that neither a clock that is off nor work that goes on after
 /// the answer leads the path astray.
-pub(crate) fn critical_path(tree: &Tree<'_>, root: usize) -> Vec<Segment> {
+pub(crate) fn critical_path(tree: &Tree<'_>, top: usize) -> Vec<Segment> {
     let mut path = Vec::new();
-    let mut ahead = vec![Segment { node: root, from: tree.nodes[root].start, to: tree.nodes[root].end }];
+    let mut ahead = vec![Segment { node: top, from: tree.nodes[top].start, to: tree.nodes[top].end }];
     while let Some(Segment { node, from, to }) = ahead.pop() {
         let mut children = tree.children[node].clone();
         children.sort_by_key(|&child| std::cmp::Reverse(tree.nodes[child].end));

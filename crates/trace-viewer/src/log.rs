@@ -62,7 +62,7 @@ where
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut fields = Fields(Map::new());
         event.record(&mut fields);
-        let message = fields.0.remove("message").unwrap_or_default();
+        let message = fields.0.shift_remove("message").unwrap_or_default();
         let now = OffsetDateTime::now_utc().format(&Rfc3339).map_err(|_| fmt::Error)?;
         let level = match *event.metadata().level() {
             Level::ERROR => "ERROR",

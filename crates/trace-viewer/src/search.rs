@@ -131,12 +131,11 @@ impl Search {
             let set = json!({"spans": spans, "matched": matched.len()});
             result["spanSet"] = set.clone();
             result["spanSets"] = json!([set]);
-            let services = trace.services().into_iter().map(|(service, (spans, failed))| {
-                let stats = if failed > 0 {
-                    json!({"spanCount": spans, "errorCount": failed})
-                } else {
-                    json!({"spanCount": spans})
-                };
+            let services = trace.services().into_iter().map(|(service, share)| {
+                let mut stats = json!({"spanCount": share.spans});
+                if share.failed > 0 {
+                    stats["errorCount"] = share.failed.into();
+                }
                 (service.to_owned(), stats)
             });
             result["serviceStats"] = Value::Object(services.collect());

@@ -46,11 +46,11 @@ fn about_one_by_one(tree: &Tree<'_>, analysis: &Analysis<'_>) -> String {
     for segment in &analysis.path {
         own_time[segment.node] += segment.to - segment.from;
     }
-    let slowest = tree.root.and_then(|root| Some((root, (0..own_time.len()).max_by_key(|&i| own_time[i])?)));
+    let slowest = tree.top.and_then(|top| Some((top, (0..own_time.len()).max_by_key(|&i| own_time[i])?)));
     match slowest {
-        Some((root, slowest)) if tree.nodes.len() > 1 => {
+        Some((top, slowest)) if tree.nodes.len() > 1 => {
             let span = &tree.nodes[slowest];
-            let (most, all) = (humane(own_time[slowest]), humane(tree.nodes[root].duration()));
+            let (most, all) = (humane(own_time[slowest]), humane(tree.nodes[top].duration()));
             format!(
                 "One call at a time: nothing ran side by side, so there was nothing to gain (1.0×). {most} of {all} was spent in {} ({}).",
                 span.name, span.service

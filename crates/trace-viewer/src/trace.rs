@@ -114,13 +114,20 @@ impl Trace {
     }
 
     /// How many spans, and how many failed spans, each service sent.
-    pub(crate) fn services(&self) -> BTreeMap<&str, (usize, usize)> {
-        let mut services = BTreeMap::new();
+    pub(crate) fn services(&self) -> BTreeMap<&str, Share> {
+        let mut services = BTreeMap::<_, Share>::new();
         for span in self.spans.values() {
-            let (spans, failed) = services.entry(span.origin.service.as_str()).or_insert((0, 0));
-            *spans += 1;
-            *failed += usize::from(span.failed());
+            let share = services.entry(span.origin.service.as_str()).or_default();
+            share.spans += 1;
+            share.failed += usize::from(span.failed());
         }
         services
     }
+}
+
+/// What one service has in a trace.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Share {
+    pub(crate) spans: usize,
+    pub(crate) failed: usize,
 }

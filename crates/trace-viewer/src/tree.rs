@@ -34,8 +34,11 @@ pub(crate) struct Tree<'a> {
     pub(crate) children: Vec<Vec<usize>>,
     /// Nodes and their depth, each parent before its children.
     pub(crate) order: Vec<(usize, usize)>,
-    /// The trace's first span, once it is here.
-    pub(crate) root: Option<usize>,
+    /// The trace's first span, once it is here; until then the longest that waits for its caller. A trace that was
+    /// begun by someone who sends no spans here keeps it so.
+    pub(crate) top: Option<usize>,
+    /// Whether `top` is the trace's first span.
+    pub(crate) has_root: bool,
     /// How many spans wait for their caller.
     pub(crate) orphans: usize,
 }
@@ -76,20 +79,21 @@ impl<'a> Tree<'a> {
             }
         }
         let mut order = Vec::with_capacity(nodes.len());
+        let first = roots.iter().copied().find(|&i| nodes[i].parent.is_none());
+        let longest = roots.iter().copied().max_by_key(|&i| nodes[i].duration());
         let mut ahead: Vec<_> = roots.into_iter().rev().map(|root| (root, 0)).collect();
         while let Some((i, depth)) = ahead.pop() {
             order.push((i, depth));
             ahead.extend(children[i].iter().rev().map(|&child| (child, depth + 1)));
         }
 
-        let root = by_start.iter().copied().find(|&i| nodes[i].parent.is_none());
         let orphans = nodes.iter().filter(|n| n.parent.is_some_and(|parent| !places.contains_key(&parent))).count();
-        Self { nodes, children, order, root, orphans }
+        Self { nodes, children, order, top: first.or(longest), has_root: first.is_some(), orphans }
     }
 
     /// Whether the first span is here and no span waits for its caller. More spans may still follow.
     pub(crate) fn is_complete(&self) -> bool {
-        self.root.is_some() && self.orphans == 0
+        self.has_root && self.orphans == 0
     }
 }
 
@@ -154,7 +158,8 @@ pub(crate) mod tests {
     fn spans_without_their_caller_stand_as_roots_until_it_comes() {
         let tree = Tree::new(vec![span(3, 2), span(4, 2), span(5, 3)]);
         assert_eq!(shape(&tree), [(3, 0), (5, 1), (4, 0)]);
-        assert_eq!((tree.root, tree.orphans, tree.is_complete()), (None, 2, false));
+        assert_eq!((tree.has_root, tree.orphans, tree.is_complete()), (false, 2, false));
+        assert_eq!(tree.top.map(|i| tree.nodes[i].start), Some(4), "of equally long ones the later");
         let tree = Tree::new(vec![span(3, 2), span(4, 2), span(5, 3), span(2, 0)]);
         assert_eq!(shape(&tree), [(2, 0), (3, 1), (5, 2), (4, 1)]);
         assert!(tree.is_complete());
@@ -165,7 +170,7 @@ pub(crate) mod tests {
         // A span that calls itself; a ring of three with a tail; an honest tree beside them.
         let tree = Tree::new(vec![span(1, 1), span(2, 4), span(3, 2), span(4, 3), span(5, 4), span(6, 0), span(7, 6)]);
         assert_eq!(shape(&tree), [(1, 0), (3, 0), (4, 1), (2, 2), (5, 2), (6, 0), (7, 1)]);
-        assert_eq!(tree.root.map(|i| tree.nodes[i].start), Some(6));
+        assert_eq!(tree.top.map(|i| tree.nodes[i].start), Some(6));
     }
 
     #[test]

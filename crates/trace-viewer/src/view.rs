@@ -24,26 +24,32 @@ const QUIET: Duration = Duration::from_secs(15);
 /// Bars in the small picture of a trace in the list.
 const MOST_BARS: usize = 40;
 
+/// Rows of a waterfall; nobody reads further, and a browser should not have to draw further.
+const MOST_ROWS: usize = 10_000;
+
 /// A trace as a line of the list.
 pub(crate) fn summary(trace: &Trace) -> Value {
-    let (start, duration) = (trace.start(), trace.duration());
-    let services = trace.services();
-    let root = trace.root();
+    let start = trace.start();
     let mut spans: Vec<&Arc<StoredSpan>> = trace.spans.values().collect();
     spans.sort_by_key(|span| (span.start(), std::cmp::Reverse(span.end())));
-    let bars = spans
-        .iter()
-        .take(MOST_BARS)
-        .map(|span| json!([span.start() - start, span.end() - span.start(), span.origin.service, span.failed()]));
+    let mut services = Vec::<&str>::new();
+    for service in spans.iter().map(|span| span.origin.service.as_str()) {
+        if !services.contains(&service) {
+            services.push(service);
+        }
+    }
+    let bar = |span: &&Arc<StoredSpan>| {
+        json!([span.start() - start, span.end() - span.start(), span.origin.service, span.failed()])
+    };
     json!({
         "id": trace.id.to_string(),
-        "root": root.map(|root| json!({"name": root.span.name, "service": root.origin.service})),
+        "root": trace.root().map(|root| json!({"name": root.span.name, "service": root.origin.service})),
         "start": start / 1_000_000,
-        "duration": duration,
-        "spans": trace.spans.len(),
-        "errors": services.values().map(|(_, failed)| failed).sum::<usize>(),
-        "services": services.iter().map(|(name, (spans, _))| json!({"name": name, "spans": spans})).collect::<Value>(),
-        "bars": bars.collect::<Value>(),
+        "duration": trace.duration(),
+        "spans": spans.len(),
+        "errors": spans.iter().filter(|span| span.failed()).count(),
+        "services": services,
+        "bars": spans.iter().take(MOST_BARS).map(bar).collect::<Value>(),
     })
 }
 
@@ -97,12 +103,12 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
         "revision": trace.revision,
         "complete": tree.is_complete(),
         "settled": settled,
-        "waiting": tree.orphans,
+        "has_root": tree.has_root,
         "refused": trace.refused,
         "verdict": sentence::verdict(&tree, &analysis),
         "siblings": siblings,
         "trace": summary(trace),
-        "rows": tree.order.iter().map(row).collect::<Value>(),
+        "rows": tree.order.iter().take(MOST_ROWS).map(row).collect::<Value>(),
     })
 }
 
