@@ -1,0 +1,69 @@
+//! How often one client may ask, so that it cannot starve the others (`RATE_LIMIT_PER_SECOND`).
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use governor::clock::Clock;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use http::request::Parts;
+
+use crate::app::State;
+use crate::config::Rate;
+use crate::error::Error;
+
+/// Clients that are remembered at once: a few megabytes. One is forgotten after a second of silence.
+const MAX_CLIENTS: usize = 1 << 16;
+
+/// One bucket for each client address; none where there is no limit.
+#[derive(Clone)]
+pub(crate) struct RateLimit {
+    rate: Rate,
+    buckets: Option<Arc<DefaultKeyedRateLimiter<IpAddr>>>,
+}
+
+impl RateLimit {
+    /// Allows `rate` requests a second to each client, also all at once.
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self { rate, buckets: rate.map(|rate| Arc::new(RateLimiter::keyed(Quota::per_second(rate)))) }
+    }
+
+    fn check(&self, client: IpAddr) -> Result<(), Error> {
+        let (Some(allowed), Some(buckets)) = (self.rate, &self.buckets) else { return Ok(()) };
+        if buckets.len() >= MAX_CLIENTS {
+            buckets.retain_recent();
+        }
+        let retry_after = if buckets.len() >= MAX_CLIENTS {
+            Duration::from_secs(1) // that many within one second: the next second will have room
+        } else {
+            match buckets.check_key(&network(client)) {
+                Ok(()) => return Ok(()),
+                Err(not_until) => not_until.wait_time_from(buckets.clock().now()),
+            }
+        };
+        Err(Error::TooOften { allowed, retry_after })
+    }
+}
+
+/// What counts as one client: an IPv4 address, or the /64 that an IPv6 host can choose its addresses from.
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        v4 => v4,
+    }
+}
+
+/// A request that may go on: taken as a handler's argument, it answers 429 where the limit is reached.
+pub(crate) struct Admitted;
+
+impl FromRequestParts<State> for Admitted {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Error> {
+        match parts.extensions.get::<ConnectInfo<SocketAddr>>() {
+            Some(ConnectInfo(peer)) => state.rate_limit.check(peer.ip()).map(|()| Admitted),
+            None => Ok(Admitted),
+        }
+    }
+}
