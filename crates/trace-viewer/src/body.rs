@@ -72,6 +72,8 @@ impl Gate {
         let body = if gzipped { unpack(&body)? } else { body };
         let decoded = match encoding {
             Encoding::Protobuf => M::decode(body.as_slice()).map_err(|error| error.to_string()),
+            // serde would take a list for a message.
+            Encoding::Json if !body.trim_ascii_start().starts_with(b"{") => Err("expected an object".to_owned()),
             Encoding::Json => serde_json::from_slice(&body).map_err(|error| error.to_string()),
         };
         decoded.map_err(|error| refuse(StatusCode::BAD_REQUEST, format!("not an OTLP message: {error}")))

@@ -162,3 +162,43 @@ fn sort_logs(message: ExportLogsServiceRequest) -> Sorted {
     let batches = by_trace.into_iter().map(|(trace, logs)| Batch { trace, spans: Vec::new(), logs });
     Sorted { batches: batches.collect(), without_id: 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::Request;
+    use proptest::prelude::*;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::store::Limits;
+
+    /// Field numbers and wire types around those of OTLP, so that more than the first byte is looked at.
+    fn almost_protobuf() -> impl Strategy<Value = Vec<u8>> {
+        let field = (0..20u8, 0..6u8, prop::collection::vec(any::<u8>(), 0..40));
+        prop::collection::vec(field, 0..20).prop_map(|fields| {
+            let encode = |(number, wire, content): (u8, u8, Vec<u8>)| {
+                [vec![number << 3 | wire, content.len() as u8], content].concat()
+            };
+            fields.into_iter().flat_map(encode).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_get_an_answer(
+            body in prop_oneof![prop::collection::vec(any::<u8>(), 0..300), almost_protobuf(), "\\PC{0,80}".prop_map(String::into_bytes)],
+            path in prop_oneof![Just("/v1/traces"), Just("/v1/logs")],
+            content_type in prop_oneof![Just("application/json"), Just("application/x-protobuf"), Just("text/plain")],
+            encoding in prop_oneof![Just("gzip"), Just("identity"), Just("br")],
+        ) {
+            let store = Arc::new(Store::new(Limits { spans: 4, bytes: 4096 }));
+            let request = Request::post(path).header("content-type", content_type).header("content-encoding", encoding);
+            let request = request.body(Body::from(body)).expect("a request");
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+            let status = runtime.block_on(app(store.clone()).oneshot(request)).expect("an answer").status();
+            prop_assert!([200, 400, 415].contains(&status.as_u16()), "{status}");
+            prop_assert!(store.level().bytes <= 4096);
+        }
+    }
+}

@@ -170,3 +170,52 @@ impl Kept {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::trace::v1::Span;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ids::SpanId;
+    use crate::trace::Origin;
+
+    const LIMITS: Limits = Limits { spans: 20, bytes: 20_000 };
+
+    /// A message with one span of trace `trace` that has a name of so many bytes, and a log line as long.
+    fn batch(trace: u8, number: u8, name: usize) -> Batch {
+        let id = SpanId::from_bytes(&[number; 8]).expect("numbers start at 1");
+        let span = Span { name: "x".repeat(name), ..Span::default() };
+        let log = LogRecord { severity_text: "x".repeat(name), ..LogRecord::default() };
+        let trace = TraceId::from_bytes(&[trace; 16]).expect("numbers start at 1");
+        Batch { trace, spans: vec![StoredSpan { id, span, origin: Origin::new(None, None) }], logs: vec![log] }
+    }
+
+    proptest! {
+        #[test]
+        fn limits_hold_and_the_level_is_what_is_there(
+            messages in prop::collection::vec((1..30u8, 1..40u8, 0..9000usize), 0..200),
+        ) {
+            let store = Store::new(LIMITS);
+            for (trace, number, name) in messages {
+                store.add(vec![batch(trace, number, name)]);
+                let level = store.level();
+                prop_assert!(level.spans <= LIMITS.spans && level.bytes <= LIMITS.bytes, "{level:?}");
+            }
+            let (level, kept) = (store.level(), store.read());
+            prop_assert_eq!(level.spans, kept.traces.values().map(|trace| trace.spans.len()).sum::<usize>());
+            prop_assert_eq!(level.bytes, kept.traces.values().map(|trace| trace.bytes).sum::<usize>());
+            prop_assert_eq!(kept.order.len(), kept.traces.len());
+        }
+    }
+
+    #[test]
+    fn readers_keep_what_they_hold() {
+        let store = Store::new(LIMITS);
+        store.add(vec![batch(1, 1, 5)]);
+        let held = store.get(TraceId::from_bytes(&[1; 16]).expect("an id")).expect("a trace");
+        store.add(vec![batch(1, 2, 5)]);
+        assert_eq!(held.spans.len(), 1);
+        assert_eq!(store.latest(9)[0].spans.len(), 2);
+    }
+}

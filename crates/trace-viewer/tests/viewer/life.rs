@@ -1,0 +1,107 @@
+//! Start, stop, settings, and what is said about them.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::{Viewer, client, new_trace, program, span};
+
+/// Exit status and the whole of stderr.
+fn failing(argument: &str, environment: &[(&str, &str)]) -> (Option<i32>, String) {
+    let output = program(&[argument]).envs(environment.iter().copied()).output().expect("it runs");
+    (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+}
+
+#[test]
+fn a_bad_setting_is_one_line_and_nothing_binds() {
+    let cases = [
+        ("OTLP_PORT", "-1", "error: OTLP_PORT (--otlp-port): '-1' is not valid: allowed: a number from 0 to 65535\n"),
+        ("LOG_FORMAT", "xml", "error: LOG_FORMAT (--log-format): 'xml' is not valid: allowed: json, pretty\n"),
+        ("MAX_BYTES", "1", "error: MAX_BYTES (--max-bytes): '1' is not valid: allowed: a number from 1048576 up\n"),
+        ("HOST", "a", "error: HOST (--host): 'a' is not valid: allowed: an IP address such as 127.0.0.1 or 0.0.0.0\n"),
+    ];
+    for (setting, value, expected) in cases {
+        assert_eq!(failing("--port=0", &[(setting, value)]), (Some(2), expected.to_owned()));
+    }
+    let expected = "error: PORT (--port): 'x' is not valid: allowed: a number from 0 to 65535\n";
+    assert_eq!(failing("--port=x", &[]), (Some(2), expected.to_owned()));
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset() {
+    let (status, error) = failing("--rust-log=(", &[("PORT", ""), ("LOG_FORMAT", ""), ("MAX_SPANS", "")]);
+    assert_eq!(status, Some(2));
+    assert!(error.starts_with("error: RUST_LOG"), "only this one is wrong: {error}");
+}
+
+#[test]
+fn a_taken_port_is_named_with_its_setting() {
+    let viewer = Viewer::start(&[]);
+    let port = viewer.otlp.rsplit(':').next().expect("a port");
+    let (status, error) = failing("--port=0", &[("OTLP_PORT", port)]);
+    assert_eq!((status, error.lines().count()), (Some(1), 1));
+    assert!(error.contains("OTLP_PORT") && error.contains(port), "{error}");
+}
+
+#[test]
+fn asked_to_stop_it_ends_cleanly() {
+    for signal in ["TERM", "INT"] {
+        let viewer = Viewer::start(&[]);
+        viewer.send("x", &[span(&new_trace(), 1, 0, "a", 0, 5)]);
+        // A page that polls holds a connection open; that must not hold up the end.
+        let page = client();
+        page.get(format!("{}/view/traces", viewer.pages)).send().expect("an answer");
+        let asked = Instant::now();
+        viewer.signal(signal);
+        let (status, lines) = viewer.wait();
+        assert!(status.success(), "{status}");
+        assert!(asked.elapsed() < Duration::from_secs(4), "before the drain's deadline");
+        assert_eq!(lines.last().map(|line| &line["message"]), Some(&Value::from("Trace viewer stopped")));
+    }
+}
+
+#[test]
+fn a_request_that_never_ends_does_not_hold_up_the_stop_for_ever() {
+    let viewer = Viewer::start(&[]);
+    let mut half = TcpStream::connect(viewer.otlp.trim_start_matches("http://")).expect("a connection");
+    half.write_all(
+        b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{",
+    )
+    .expect("half a request");
+    viewer.json("/view/traces");
+    viewer.signal("TERM");
+    let (status, _) = viewer.wait();
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn log_lines_are_json_with_the_agreed_fields() {
+    let viewer = Viewer::start(&[]);
+    client()
+        .post(format!("{}/v1/traces", viewer.otlp))
+        .header("content-type", "application/json")
+        .body("{")
+        .send()
+        .expect("an answer");
+    viewer.signal("TERM");
+    let (_, lines) = viewer.wait();
+    let refused = lines.iter().find(|line| line["message"] == "Message refused").expect("a line");
+    assert_eq!((&refused["level"], &refused["service"]), (&Value::from("WARNING"), &Value::from("trace-viewer")));
+    assert_eq!(refused["status"], 400);
+    let written = refused["timestamp"].as_str().expect("a time");
+    assert!(written.ends_with('Z') && written.contains('T'), "{written}");
+    assert!(refused["logger"].as_str().is_some_and(|logger| logger.starts_with("trace_viewer")));
+}
+
+#[test]
+fn pretty_lines_are_for_people() {
+    let mut child = program(&["--port=0", "--otlp-port=0", "--log-format=pretty"]).spawn().expect("it starts");
+    let mut first = [0; 200];
+    let read = child.stdout.take().expect("a pipe").read(&mut first).expect("a line");
+    child.kill().expect("it runs");
+    child.wait().expect("an end");
+    let line = String::from_utf8_lossy(&first[..read]).into_owned();
+    assert!(line.contains("Trace viewer starting up") && !line.starts_with('{'), "{line}");
+}

@@ -1,0 +1,80 @@
+//! The store stays within its limits, whatever is sent, and forgets the oldest first.
+
+use serde_json::{Value, json};
+
+use crate::support::{Viewer, client, new_trace, post_json, span, traces, with};
+
+/// Resident memory of a process in bytes.
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a figure");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+}
+
+#[test]
+fn the_oldest_whole_traces_make_room() {
+    let viewer = Viewer::start(&["--max-spans=10"]);
+    let ids: Vec<String> = (0..6).map(|_| new_trace()).collect();
+    for id in &ids[..5] {
+        viewer.send("x", &[span(id, 1, 0, "a", 0, 5), span(id, 2, 1, "b", 1, 4)]);
+    }
+    let known = |id: &String| viewer.get(&format!("/api/traces/{id}")).status() == 200;
+    assert!(ids[..5].iter().all(known));
+    viewer.send("x", &[span(&ids[5], 1, 0, "a", 0, 5)]);
+    let expected = [false, true, true, true, true, true];
+    assert_eq!(ids.iter().map(known).collect::<Vec<_>>(), expected);
+    assert_eq!(viewer.metric("trace_viewer_spans"), 9, "the first went as a whole");
+    assert_eq!(viewer.metric("trace_viewer_traces_evicted_total"), 1);
+}
+
+#[test]
+fn one_trace_gets_half_of_the_store_and_the_sender_is_told() {
+    let viewer = Viewer::start(&["--max-spans=10"]);
+    let (other, endless) = (new_trace(), new_trace());
+    viewer.send("x", &[span(&other, 1, 0, "a", 0, 5)]);
+    let spans: Vec<Value> = (1..=8).map(|number| span(&endless, number, 0, "a", 0, 5)).collect();
+    let answer: Value = post_json(&format!("{}/v1/traces", viewer.otlp), &traces("x", &spans)).json().expect("JSON");
+    assert_eq!(answer["partialSuccess"]["rejectedSpans"], "3");
+    assert_eq!(viewer.metric("trace_viewer_spans"), 6);
+    assert_eq!(viewer.get(&format!("/api/traces/{other}")).status(), 200, "the others stay");
+    assert_eq!(viewer.json(&format!("/view/traces/{endless}"))["refused"], 3);
+}
+
+#[test]
+fn a_late_span_of_a_forgotten_trace_begins_it_anew() {
+    let viewer = Viewer::start(&["--max-spans=4"]);
+    let (old, new) = (new_trace(), new_trace());
+    viewer.send("x", &[span(&old, 1, 0, "a", 0, 5)]);
+    viewer.send("x", &[span(&new, 1, 0, "a", 0, 5), span(&new, 2, 1, "b", 1, 4)]);
+    viewer.send("x", &[span(&new_trace(), 1, 0, "a", 0, 5), span(&new_trace(), 1, 0, "a", 0, 5)]);
+    assert_eq!(viewer.get(&format!("/api/traces/{old}")).status(), 404);
+    viewer.send("x", &[span(&old, 3, 1, "late", 2, 3)]);
+    assert_eq!(viewer.json(&format!("/view/traces/{old}"))["complete"], false);
+}
+
+#[test]
+fn a_flood_does_not_grow_the_process() {
+    const MAX_BYTES: u64 = 16 << 20;
+    let viewer = Viewer::start(&[&format!("--max-bytes={MAX_BYTES}")]);
+    let url = format!("{}/v1/traces", viewer.otlp);
+    let text = "x".repeat(500);
+    let attributes: Vec<Value> =
+        (0..8).map(|i| json!({"key": format!("k{i}"), "value": {"stringValue": text}})).collect();
+    let client = client();
+    let mut sent = 0;
+    for round in 0..60 {
+        let spans: Vec<Value> = (0..300)
+            .map(|i| with(span(&new_trace(), 1 + i, 0, "a", 0, 5), json!({"attributes": attributes})))
+            .collect();
+        let body = traces(&format!("service-{round}"), &spans).to_string();
+        sent += body.len() as u64;
+        let answer = client.post(&url).header("content-type", "application/json").body(body).send().expect("an answer");
+        assert_eq!(answer.status(), 200);
+        assert!(viewer.metric("trace_viewer_bytes") <= MAX_BYTES);
+    }
+    assert!(sent > 4 * MAX_BYTES, "enough was sent to tell: {sent}");
+    assert!(viewer.metric("trace_viewer_traces_evicted_total") > 0);
+    let resident = resident(viewer.pid());
+    // Beside the store: the program, the message under way, and what the allocator keeps.
+    assert!(resident < 3 * MAX_BYTES, "{} MiB resident after {} MiB", resident >> 20, sent >> 20);
+}

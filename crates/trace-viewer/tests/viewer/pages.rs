@@ -1,0 +1,201 @@
+//! The pages, and the JSON that they draw.
+
+use serde_json::{Value, json};
+
+use crate::support::{Viewer, new_trace, now, post_json, span, with};
+
+/// A click with three concurrent rolls, of which the second is the slowest and the third failed.
+fn send_click(viewer: &Viewer) -> String {
+    let trace = new_trace();
+    let id = trace.as_str();
+    viewer.send(
+        "frontend",
+        &[
+            with(span(id, 1, 0, "GET /roll-async", 0, 1000), json!({"kind": 2})),
+            with(span(id, 2, 1, "GET", 2, 998), json!({"kind": 3})),
+        ],
+    );
+    viewer.send("die-service", &[with(span(id, 5, 4, "GET /dice", 8, 12), json!({"kind": 2}))]);
+    let failed = json!({"status": {"code": 2, "message": "Die 'risky' failed!"}});
+    viewer.send(
+        "dice-roller",
+        &[
+            with(span(id, 3, 2, "GET /roll-async", 4, 996), json!({"kind": 2})),
+            with(span(id, 4, 3, "GET", 6, 14), json!({"kind": 3})),
+            span(id, 6, 3, "async_roll_0", 16, 516),
+            span(id, 7, 3, "async_roll_1", 16, 994),
+            with(span(id, 8, 3, "async_roll_2", 16, 316), failed),
+        ],
+    );
+    trace
+}
+
+#[test]
+fn pages_are_served_with_a_policy_that_runs_nothing_from_outside() {
+    let viewer = Viewer::start(&[]);
+    for (path, content_type) in [
+        ("/", "text/html"),
+        ("/trace/0af7651916cd43dd8448eb211c80319c", "text/html"),
+        ("/assets/style.css", "text/css"),
+        ("/assets/list.js", "text/javascript"),
+        ("/assets/trace.js", "text/javascript"),
+        ("/assets/waterfall.js", "text/javascript"),
+        ("/assets/details.js", "text/javascript"),
+        ("/assets/common.js", "text/javascript"),
+        ("/assets/icon.svg", "image/svg+xml"),
+    ] {
+        let answer = viewer.get(path);
+        assert_eq!(answer.status(), 200, "{path}");
+        let header = |name: &str| answer.headers()[name].to_str().expect("text").to_owned();
+        assert!(header("content-type").starts_with(content_type), "{path}");
+        assert!(header("content-security-policy").starts_with("default-src 'self'"));
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        let text = answer.text().expect("text");
+        // Nothing inline that the policy would stop, and nothing that turns text into markup.
+        for forbidden in ["innerHTML", "insertAdjacentHTML", "style=\"", " onclick", "https://"] {
+            assert!(!text.contains(forbidden), "{path} has {forbidden}");
+        }
+    }
+    assert_eq!(viewer.get("/nowhere").status(), 404);
+}
+
+#[test]
+fn a_waterfall_has_its_figures_its_rows_and_its_critical_path() {
+    let viewer = Viewer::start(&[]);
+    let view = viewer.json(&format!("/view/traces/{}", send_click(&viewer)));
+    assert_eq!((&view["known"], &view["complete"]), (&json!(true), &json!(true)));
+    assert_eq!(
+        view["verdict"],
+        "3 rolls took 0.98 s; one after the other they would have taken 1.8 s: 1.8 times faster. \
+         async_roll_1 decided the end. 1 of them failed."
+    );
+    assert_eq!(view["siblings"]["peak"], 3);
+    assert_eq!(view["siblings"]["sum"], 1_778_000_000u64);
+    assert_eq!(view["siblings"]["wall"], 978_000_000u64);
+
+    let rows = view["rows"].as_array().expect("rows");
+    let shape: Vec<(u64, &str, &str)> = rows
+        .iter()
+        .map(|row| {
+            (
+                row["depth"].as_u64().expect("a depth"),
+                row["name"].as_str().expect("a name"),
+                row["kind"].as_str().expect("a kind"),
+            )
+        })
+        .collect();
+    let expected = [
+        (0, "GET /roll-async", "server"),
+        (1, "GET", "client"),
+        (2, "GET /roll-async", "server"),
+        (3, "GET", "client"),
+        (4, "GET /dice", "server"),
+        (3, "async_roll_2", "internal"),
+        (3, "async_roll_0", "internal"),
+        (3, "async_roll_1", "internal"),
+    ];
+    assert_eq!(shape, expected);
+    let critical: Vec<&str> =
+        rows.iter().filter(|row| !row["critical"].is_null()).filter_map(|row| row["name"].as_str()).collect();
+    assert_eq!(critical, ["GET /roll-async", "GET", "GET /roll-async", "GET", "GET /dice", "async_roll_1"]);
+    assert_eq!(rows[7]["critical"], json!([[16_000_000u64, 994_000_000u64]]));
+    assert_eq!(rows.iter().filter(|row| row["failed"] == true).count(), 1);
+}
+
+#[test]
+fn a_trace_that_still_arrives_says_so_until_its_first_span_is_here() {
+    let viewer = Viewer::start(&[]);
+    let trace = new_trace();
+    let path = format!("/view/traces/{trace}");
+    assert_eq!(viewer.json(&path), json!({"known": false}));
+    viewer.send("dice-roller", &[span(&trace, 2, 1, "GET /roll", 1, 4)]);
+    let view = viewer.json(&path);
+    assert_eq!((&view["complete"], &view["has_root"], &view["settled"]), (&json!(false), &json!(false), &json!(false)));
+    viewer.send("frontend", &[span(&trace, 1, 0, "GET /roll", 0, 5)]);
+    assert_eq!(viewer.json(&path)["complete"], true);
+    assert!(viewer.json("/view/traces/xyz")["reason"].as_str().is_some_and(|reason| reason.contains("hex")));
+}
+
+#[test]
+fn a_page_that_has_seen_it_all_gets_no_rows_again() {
+    let viewer = Viewer::start(&[]);
+    let trace = send_click(&viewer);
+    let seen = viewer.json(&format!("/view/traces/{trace}"))["revision"].clone();
+    assert_eq!(viewer.json(&format!("/view/traces/{trace}?since={seen}")).get("rows"), None);
+    let list = viewer.json(&format!("/view/traces?since={seen}"));
+    assert_eq!(list["traces"], json!([]));
+    let newer = send_click(&viewer);
+    let list = viewer.json(&format!("/view/traces?since={seen}"));
+    assert_eq!(list["traces"].as_array().map(Vec::len), Some(1));
+    let summary = &list["traces"][0];
+    assert_eq!(summary["id"], newer);
+    assert_eq!(summary["root"], json!({"name": "GET /roll-async", "service": "frontend"}));
+    assert_eq!(summary["services"], json!(["frontend", "dice-roller", "die-service"]), "in the order of the call");
+    assert_eq!((&summary["spans"], &summary["errors"]), (&json!(8), &json!(1)));
+}
+
+#[test]
+fn a_span_shows_what_it_recorded_and_the_log_lines_written_in_it() {
+    let viewer = Viewer::start(&[]);
+    let trace = new_trace();
+    let attribute = |key: &str, value: Value| json!({"key": key, "value": value});
+    let event = json!({"timeUnixNano": now().to_string(), "name": "roll completed", "attributes": [attribute("index", json!({"intValue": "3"}))]});
+    viewer.send(
+        "dice-roller",
+        &[with(
+            span(&trace, 1, 0, "async_roll_3", 0, 5),
+            json!({
+                "attributes": [
+                    attribute("die.type", json!({"stringValue": "<b>fair</b>"})),
+                    attribute("die.faces", json!({"arrayValue": {"values": [{"intValue": "1"}, {"intValue": "6"}]}})),
+                    attribute("huge", json!({"intValue": "9223372036854775807"})),
+                ],
+                "events": [event],
+                "status": {"code": 2, "message": "Die 'risky' failed!"},
+            }),
+        )],
+    );
+    let written = now();
+    let line = |span: &str, text: &str, at: u64| {
+        json!({
+            "traceId": trace, "spanId": span, "timeUnixNano": (written + at).to_string(), "severityNumber": 17,
+            "body": {"stringValue": text}, "attributes": [attribute("roll_index", json!({"intValue": "3"}))],
+        })
+    };
+    let logs = [
+        line("0000000000000001", "second", 2000),
+        line("0000000000000001", "first", 1000),
+        line("0000000000000002", "of another span", 0),
+    ];
+    let message = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": logs}]}]});
+    let answer = post_json(&format!("{}/v1/logs", viewer.otlp), &message);
+    assert_eq!((answer.status().as_u16(), answer.json().ok()), (200, Some(json!({"partialSuccess": {}}))));
+
+    let details = viewer.json(&format!("/view/traces/{trace}/spans/0000000000000001"));
+    assert_eq!(
+        details["attributes"],
+        json!({"die.type": "<b>fair</b>", "die.faces": [1, 6], "huge": "9223372036854775807"})
+    );
+    assert_eq!((&details["status"], &details["message"]), (&json!("error"), &json!("Die 'risky' failed!")));
+    assert_eq!(details["events"][0]["name"], "roll completed");
+    assert_eq!(details["events"][0]["attributes"], json!({"index": 3}));
+    let logs = details["logs"].as_array().expect("log lines");
+    let said: Vec<_> = logs.iter().map(|line| (line["level"].as_str(), line["message"].as_str())).collect();
+    assert_eq!(said, [(Some("ERROR"), Some("first")), (Some("ERROR"), Some("second"))]);
+    assert_eq!(logs[0]["attributes"], json!({"roll_index": 3}));
+    assert_eq!(viewer.json(&format!("/view/traces/{trace}"))["rows"][0]["logs"], 2);
+    assert_eq!(viewer.json(&format!("/view/traces/{trace}/spans/00000000000000ff")), Value::Null);
+}
+
+#[test]
+fn log_lines_may_come_before_their_spans() {
+    let viewer = Viewer::start(&[]);
+    let trace = new_trace();
+    let line = json!({"traceId": trace, "spanId": "0000000000000001", "body": {"stringValue": "early"}});
+    let message = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [line]}]}]});
+    assert_eq!(post_json(&format!("{}/v1/logs", viewer.otlp), &message).status(), 200);
+    assert_eq!(viewer.get(&format!("/api/traces/{trace}")).status(), 404, "log lines alone are no trace");
+    assert_eq!(viewer.json("/view/traces")["traces"], json!([]));
+    viewer.send("x", &[span(&trace, 1, 0, "a", 0, 5)]);
+    assert_eq!(viewer.json(&format!("/view/traces/{trace}/spans/0000000000000001"))["logs"][0]["message"], "early");
+}
