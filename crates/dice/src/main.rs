@@ -1,2 +1,65 @@
-//! The whole system on one machine.
-fn main() {}
+//! The whole system on one machine: `dice` starts it, `dice <role>` is one of its processes.
+//!
+//! Each service is a process of its own, because tracer provider and subscriber are per process, and because a service
+//! that one can kill is one to learn from. All are this same executable, started again with a role.
+//!
+//! Reading order: `config.rs` (what one can set), `system.rs` (what belongs to it: ports, addresses, environment),
+//! `life.rs` (start, watch, stop), `child.rs` (one process), `ready.rs`, `table.rs` (what a person reads first),
+//! `output.rs`, `log_line.rs` and `order.rs` (the log lines of all).
+
+mod child;
+mod config;
+mod life;
+mod log_line;
+mod order;
+mod output;
+mod ready;
+mod system;
+mod table;
+
+use std::process::ExitCode;
+
+/// Starts the whole system: trace viewer, die-service, dice-roller and frontend, each a process of its own.
+///
+/// Settings of the services (ROLL_DELAY_MAX_MS, ROLL_SEED, RUST_LOG, …) reach them through the environment;
+/// `dice <role> --help` lists them. Ctrl-C stops all in order, without losing a span; a second Ctrl-C ends all at once.
+#[derive(Debug, clap::Parser)]
+#[command(name = "dice", version, args_conflicts_with_subcommands = true)]
+struct Dice {
+    /// Run one part in the foreground instead
+    #[command(subcommand)]
+    role: Option<Role>,
+
+    #[command(flatten)]
+    launcher: config::Config,
+
+    /// Stop when standard input ends: so a service notices that its launcher is gone, even when that was killed
+    #[arg(long, global = true, hide = true)]
+    stop_with_stdin: bool,
+}
+
+/// The parts of the system, each with the settings of the program of the same name.
+#[derive(Debug, clap::Subcommand)]
+enum Role {
+    TraceViewer(Box<trace_viewer::Config>),
+    DieService(Box<die_service::Config>),
+    DiceRoller(Box<dice_roller::Config>),
+    Frontend(Box<frontend::Config>),
+}
+
+fn main() -> ExitCode {
+    telemetry::config::start(run)
+}
+
+fn run(dice: Dice) -> anyhow::Result<()> {
+    if dice.stop_with_stdin {
+        child::stop_with_stdin()?;
+    }
+    match dice.role {
+        None => life::run(&dice.launcher),
+        Some(Role::TraceViewer(config)) => trace_viewer::run(*config),
+        Some(Role::DieService(config)) => die_service::run(*config),
+        Some(Role::DiceRoller(config)) => dice_roller::run(*config),
+        Some(Role::Frontend(config)) => frontend::run(*config),
+    }
+}

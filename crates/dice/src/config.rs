@@ -1,0 +1,46 @@
+//! The settings of the launcher itself. What it does not know it leaves in the environment, where the services find it.
+
+use std::net::IpAddr;
+
+use reqwest::Url;
+use telemetry::config::{LogFormat, base_url, within};
+
+/// Where the system listens, and how it speaks.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Config {
+    /// Address that all processes listen on
+    #[arg(long, env = "HOST", default_value = "127.0.0.1", value_parser = address)]
+    pub(crate) host: IpAddr,
+
+    /// Added to every port (3200, 4318, 8106, 8107, 8108), so that two systems run side by side
+    #[arg(long, env = "PORT_OFFSET", default_value_t = 0, value_parser = within(0..=57_427_u16))]
+    pub(crate) port_offset: u16,
+
+    /// Port that receives spans (OTLP over HTTP), before the offset
+    #[arg(long, env = "OTLP_PORT", default_value_t = 4318, value_parser = within(1..=65_535_u16))]
+    pub(crate) otlp_port: u16,
+
+    /// OTLP receiver to use instead of the trace viewer, which is not started then
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = base_url)]
+    pub(crate) otel_exporter_otlp_endpoint: Option<Url>,
+
+    /// The same for spans only, used as it is
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value_parser = base_url)]
+    pub(crate) otel_exporter_otlp_traces_endpoint: Option<Url>,
+
+    /// After Ctrl-C, milliseconds within which requests in flight may finish, in each service
+    #[arg(long, env = "SHUTDOWN_GRACE_MS", default_value_t = 8000, value_parser = within(0..=600_000_u64))]
+    pub(crate) shutdown_grace_ms: u64,
+
+    /// Log lines for people, or the services' own JSON lines
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty)]
+    pub(crate) log_format: LogFormat,
+
+    /// No colours, even on a terminal (see no-color.org: any value counts)
+    #[arg(long, env = "NO_COLOR", num_args = 0, default_missing_value = "1", hide_env_values = true)]
+    pub(crate) no_color: Option<String>,
+}
+
+fn address(text: &str) -> Result<IpAddr, &'static str> {
+    text.parse().map_err(|_| "allowed: an IP address such as 127.0.0.1 or 0.0.0.0")
+}

@@ -1,0 +1,113 @@
+//! The one way out to the terminal: the lines of all processes, and the launcher's own words, in the order of time.
+//!
+//! Each process writes its lines in small bundles, so what a click causes in three services would arrive mixed up. Lines
+//! are held for a moment and sorted by their timestamps. Where nobody reads, the queue fills, the services drop log
+//! lines (and count them), and the launcher still hears Ctrl-C.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use telemetry::config::LogFormat;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use crate::config::Config;
+use crate::log_line::LogLine;
+use crate::order::{Held, Line};
+
+/// Lines that may wait.
+const QUEUE: usize = 1024;
+/// Longer than a service holds its lines back, which is 20 ms.
+const HOLD: Duration = Duration::from_millis(100);
+
+/// Where lines go. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Output {
+    queue: mpsc::Sender<Line>,
+    format: LogFormat,
+    colour: bool,
+}
+
+/// The writing end, which ends when every [`Output`] is gone.
+#[derive(Debug)]
+pub(crate) struct Writer(JoinSet<()>);
+
+impl Writer {
+    /// Waits until all is written; not for long, as whoever reads may have stopped to.
+    pub(crate) async fn finish(mut self) {
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.0.join_next()).await;
+    }
+}
+
+/// Opens the way out.
+pub(crate) fn open(config: &Config) -> (Output, Writer) {
+    let (queue, lines) = mpsc::channel(QUEUE);
+    let mut writer = JoinSet::new();
+    writer.spawn(write_in_order(lines));
+    let colour = config.no_color.is_none() && std::io::stdout().is_terminal();
+    (Output { queue, format: config.log_format, colour }, Writer(writer))
+}
+
+impl Output {
+    /// The launcher's own words. Among JSON lines they would be a foreign body, so there they go to stderr.
+    pub(crate) async fn say(&self, text: &str) {
+        match self.format {
+            LogFormat::Json => eprintln!("{text}"),
+            LogFormat::Pretty => self.send(Line { time: None, bytes: format!("{text}\n").into_bytes() }).await,
+        }
+    }
+
+    /// Carries the lines of `service` on until they end, and returns the last error among them.
+    pub(crate) async fn carry(self, service: &'static str, from: impl AsyncRead + Unpin) -> Option<String> {
+        let mut from = BufReader::new(from);
+        let mut last_error = None;
+        loop {
+            let mut bytes = Vec::new();
+            if from.read_until(b'\n', &mut bytes).await.unwrap_or(0) == 0 {
+                return last_error;
+            }
+            let text = String::from_utf8_lossy(&bytes);
+            let line = LogLine::read(text.trim_end_matches(['\r', '\n']));
+            last_error = line.error().or(last_error);
+            let shown = match self.format {
+                LogFormat::Json => None,
+                LogFormat::Pretty => Some(line.shown(service, self.colour).into_bytes()),
+            };
+            let time = line.time().map(str::to_owned);
+            self.send(Line { time, bytes: shown.unwrap_or(bytes) }).await;
+        }
+    }
+
+    async fn send(&self, line: Line) {
+        // Fails only when the writer has gone, and then nobody is left to read.
+        let _ = self.queue.send(line).await;
+    }
+}
+
+async fn write_in_order(mut lines: mpsc::Receiver<Line>) {
+    let mut held = Held::default();
+    let mut tick = tokio::time::interval(HOLD);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            line = lines.recv() => match line {
+                Some(line) => held.add(line),
+                None => break,
+            },
+            _ = tick.tick(), if !held.is_empty() => write(held.due()).await,
+        }
+    }
+    write(held.all()).await;
+}
+
+/// Writes to stdout, on a thread that may be held up by it.
+async fn write(lines: Vec<u8>) {
+    let blocking = move || {
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(&lines).and_then(|()| stdout.flush())
+    };
+    // A reader that has gone is no reason to stop the system.
+    let _ = tokio::task::spawn_blocking(blocking).await;
+}
