@@ -6,10 +6,9 @@ const batchFields = [$("times"), $("strategy"), $("concurrency")];
 
 function enableBatchFields() {
   for (const field of batchFields) field.disabled = !$("async").checked;
-  $("concurrency").max = $("times").value || $("times").max;
 }
 $("async").addEventListener("change", enableBatchFields);
-$("times").addEventListener("input", enableBatchFields);
+addEventListener("pageshow", enableBatchFields); // a browser that comes back restores the box, but tells no one
 enableBatchFields();
 
 $("form").addEventListener("submit", (event) => {
@@ -58,12 +57,14 @@ function wait(count) {
 
 function showRolls(die, answer, milliseconds) {
   const rolls = answer.rolls ?? [answer.roll];
-  $("caption").textContent = `${die}, ${rolls.length === 1 ? "rolled once" : `rolled ${rolls.length} times`}`;
+  const failed = answer.failed ?? [];
+  $("caption").textContent = `${die}, rolled ${rolls.length === 1 ? "once" : `${rolls.length} times`}`
+    + (failed.length ? `, ${failed.length} failed` : "");
   $("dice").replaceChildren(...rolls.map((roll) => listItem("", face(roll))));
   $("total").textContent = answer.total ?? answer.roll;
   $("took").textContent = milliseconds < 1000 ? `${Math.floor(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(2)} s`;
-  $("rolls").textContent = rolls.map((roll) => roll ?? "failed").join(", ");
-  $("failures").replaceChildren(...(answer.failed ?? []).map(({ index, error }) => {
+  $("rolls").textContent = rolls.map((roll) => roll ?? "×").join(", ");
+  $("failures").replaceChildren(...failed.map(({ index, error }) => {
     const span = document.createElement("code");
     span.textContent = `async_roll_${index}`;
     return listItem("", span, ` ${error}`);

@@ -133,7 +133,7 @@ impl Rolled {
     // Both as the page's script writes them.
 
     fn list(&self) -> String {
-        let words = self.rolls.rolls.iter().map(|roll| roll.map_or("failed".to_owned(), |face| face.to_string()));
+        let words = self.rolls.rolls.iter().map(|roll| roll.map_or("×".to_owned(), |face| face.to_string()));
         words.collect::<Vec<_>>().join(", ")
     }
 
