@@ -54,7 +54,7 @@ fn a_late_span_of_a_forgotten_trace_begins_it_anew() {
 
 #[test]
 fn a_flood_does_not_grow_the_process() {
-    const MAX_BYTES: u64 = 16 << 20;
+    const MAX_BYTES: u64 = 8 << 20;
     let viewer = Viewer::start(&[&format!("--max-bytes={MAX_BYTES}")]);
     let url = format!("{}/v1/traces", viewer.otlp);
     let text = "x".repeat(500);
@@ -62,7 +62,7 @@ fn a_flood_does_not_grow_the_process() {
         (0..8).map(|i| json!({"key": format!("k{i}"), "value": {"stringValue": text}})).collect();
     let client = client();
     let mut sent = 0;
-    for round in 0..60 {
+    for round in 0..40 {
         let spans: Vec<Value> = (0..300)
             .map(|i| with(span(&new_trace(), 1 + i, 0, "a", 0, 5), json!({"attributes": attributes})))
             .collect();
@@ -76,5 +76,5 @@ fn a_flood_does_not_grow_the_process() {
     assert!(viewer.metric("trace_viewer_traces_evicted_total") > 0);
     let resident = resident(viewer.pid());
     // Beside the store: the program, the message under way, and what the allocator keeps.
-    assert!(resident < 3 * MAX_BYTES, "{} MiB resident after {} MiB", resident >> 20, sent >> 20);
+    assert!(resident < 4 * MAX_BYTES, "{} MiB resident after {} MiB", resident >> 20, sent >> 20);
 }

@@ -7,5 +7,6 @@ mod ingest;
 mod life;
 mod limits;
 mod pages;
+mod search;
 mod support;
 mod tempo;
