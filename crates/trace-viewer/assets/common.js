@@ -17,7 +17,8 @@ export const byId = (id) => document.getElementById(id);
 // Nanoseconds as one reads them: three digits that matter.
 export function duration(nanos) {
   for (const [unit, size] of [["s", 1e9], ["ms", 1e6], ["µs", 1e3]]) {
-    if (nanos >= size) return `${digits(nanos / size)} ${unit}`;
+    // What would be rounded to 1000 of a unit is 1 of the next.
+    if (nanos >= 0.9995 * size) return `${digits(nanos / size)} ${unit}`;
   }
   return `${Math.round(nanos)} ns`;
 }

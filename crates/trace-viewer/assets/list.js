@@ -104,5 +104,16 @@ async function follow() {
   setTimeout(follow, EVERY);
 }
 
+// All ports of the system may be moved together: the frontend is as far from its usual one as this page is.
+function findFrontend() {
+  const moved = Number(location.port) - 3200;
+  if (moved === 0) return;
+  const address = `http://${location.hostname}:${8108 + moved}`;
+  byId("frontend").href = `${address}/`;
+  byId("frontend").textContent = address;
+  byId("by-hand").textContent = `curl '${address}/roll-async?die=fair&times=5'`;
+}
+
+findFrontend();
 document.addEventListener("visibilitychange", () => document.hidden || refresh());
 follow();

@@ -15,8 +15,8 @@ let current = 0;
 
 // Draws the trace; resolves when all rows stand. A newer drawing ends an older one.
 export async function draw(drawn) {
-  const chosen = items[current]?.dataset.id;
   const hadFocus = rows.contains(document.activeElement);
+  const chosen = hadFocus || isOpen() ? items[current]?.dataset.id : undefined;
   trace = drawn;
   const all = Math.max(drawn.trace.duration, 1);
   axis(all);
@@ -29,7 +29,7 @@ export async function draw(drawn) {
   const place = drawn.rows.findIndex((row) => row.id === chosen);
   current = Math.max(place, 0);
   items[current]?.setAttribute("tabindex", "0");
-  if (document.querySelector("#details:not([hidden])") && place >= 0) mark();
+  if (isOpen() && place >= 0) mark();
   if (hadFocus) items[current]?.focus({ preventScroll: true });
 }
 
@@ -93,7 +93,7 @@ function joined(stretches, gap) {
 
 // Ticks at round times: 1, 2 or 5 of a power of ten.
 function axis(all) {
-  const wanted = Math.max(byId("axis").clientWidth / 70, 3);
+  const wanted = Math.max(byId("axis").clientWidth / 80, 3);
   const power = 10 ** Math.floor(Math.log10(all / wanted));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => all / size <= wanted);
   const ticks = [];

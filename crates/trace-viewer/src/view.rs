@@ -115,7 +115,7 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
 /// Everything that is known of one span.
 pub(crate) fn details(trace: &Trace, span: &StoredSpan) -> Value {
     let start = trace.start();
-    let since = |nanos: u64| nanos as f64 - start as f64;
+    let since = |nanos: u64| (i128::from(nanos) - i128::from(start)) as f64;
     let events = span.span.events.iter().map(
         |event| json!({"at": since(event.time_unix_nano), "name": event.name, "attributes": pairs(&event.attributes)}),
     );
