@@ -65,6 +65,11 @@ function item(row, all) {
   bar.style.left = share(row.start);
   bar.style.width = share(row.duration);
   const track = element("div", { class: "track" }, bar);
+  for (const at of row.moments) {
+    const mark = element("i", { class: "moment-mark" });
+    mark.style.left = share(at);
+    track.append(mark);
+  }
   for (const [from, to] of joined(row.critical ?? [], GAP * all)) {
     const line = element("i", { class: "critical-line" });
     line.style.left = share(from);

@@ -10,11 +10,12 @@
 //! 3. `store` keeps it: `trace` is one trace, `weight` says how much memory a span takes, `ids` names things.
 //! 4. `tree` finds who called whom; `analysis` finds what ran at the same time; `critical_path` finds what decided
 //!    the end; `sentence` says it in words.
-//! 5. `page` serves the HTML pages and `view` the JSON that they draw.
+//! 5. `app` is all that the page and query port answers: `page` serves the HTML pages and `view` the JSON that they draw.
 //! 6. `query` answers Tempo's API: `search` and `traceql` find traces, `tags` lists attributes, `tempo_json` writes
 //!    JSON as Tempo does.
 
 mod analysis;
+mod app;
 mod attributes;
 mod body;
 pub mod config;

@@ -3,16 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, Query as Parameters, State};
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
-};
+use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::ids::{SpanId, TraceId};
 use crate::store::Store;
@@ -21,14 +17,8 @@ use crate::view;
 /// Traces in the list; who looks for an older one uses `/api/search`.
 const LISTED: usize = 100;
 
-/// Names and attributes come from outside, so nothing but the viewer's own files may run or be loaded.
-const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
 /// The pages, their assets, and the JSON that they draw.
-pub(crate) fn app(store: Arc<Store>) -> Router {
-    let fixed = |name: HeaderName, value: &'static str| {
-        SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
-    };
+pub(crate) fn routes() -> Router<Arc<Store>> {
     Router::new()
         .route("/", get(|| html(include_str!("../assets/index.html"))))
         .route("/trace/{id}", get(|| html(include_str!("../assets/trace.html"))))
@@ -42,13 +32,6 @@ pub(crate) fn app(store: Arc<Store>) -> Router {
         .route("/view/traces", get(list))
         .route("/view/traces/{id}", get(waterfall))
         .route("/view/traces/{id}/spans/{span}", get(details))
-        .layer(fixed(CONTENT_SECURITY_POLICY, POLICY))
-        .layer(fixed(X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(fixed(X_FRAME_OPTIONS, "DENY"))
-        .layer(fixed(REFERRER_POLICY, "no-referrer"))
-        // The files change with the program only, but a browser that kept those of the day before would show nonsense.
-        .layer(fixed(CACHE_CONTROL, "no-cache"))
-        .with_state(store)
 }
 
 async fn html(text: &'static str) -> impl IntoResponse {

@@ -1,4 +1,4 @@
-//! Tempo's query API, as far as a person with curl, a test or Grafana's data source uses it, and the pages beside it.
+//! Tempo's query API, as far as a person with curl, a test or Grafana's data source uses it.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use serde_json::json;
 
 use crate::ids::TraceId;
 use crate::store::Store;
-use crate::{page, search, tags, tempo_json};
+use crate::{search, tags, tempo_json};
 
-/// All routes of the page and query port.
-pub(crate) fn app(store: Arc<Store>) -> Router {
+/// The query API, and what an operator asks.
+pub(crate) fn routes() -> Router<Arc<Store>> {
     Router::new()
         .route("/api/traces/{id}", get(trace_v1))
         .route("/api/v2/traces/{id}", get(trace_v2))
@@ -32,8 +32,6 @@ pub(crate) fn app(store: Arc<Store>) -> Router {
         .route("/ready", get("ready"))
         .route("/health", get("ok"))
         .route("/metrics", get(metrics))
-        .with_state(store.clone())
-        .merge(page::app(store))
 }
 
 /// A refusal as Tempo writes it: 400 and a line of text.

@@ -12,7 +12,7 @@ use tracing::info;
 
 use crate::config::Config;
 use crate::store::{Limits, Store};
-use crate::{ingest, log, query};
+use crate::{app, ingest, log};
 
 /// How long requests in flight may take to finish after a stop was asked for. Axum's own drain has no end: one half
 /// sent request would hold the process for ever.
@@ -45,7 +45,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let served = async {
         tokio::try_join!(
-            axum::serve(pages, query::app(store.clone())).with_graceful_shutdown(stopping()),
+            axum::serve(pages, app::app(store.clone())).with_graceful_shutdown(stopping()),
             axum::serve(otlp, ingest::app(store.clone())).with_graceful_shutdown(stopping()),
         )
     };

@@ -210,6 +210,17 @@ mod tests {
     }
 
     #[test]
+    fn one_trace_gets_half_of_the_bytes() {
+        let store = Store::new(LIMITS);
+        store.add(vec![batch(1, 1, 5)]);
+        let refused: usize = (1..9).map(|number| store.add(vec![batch(2, number, 2000)])).sum();
+        assert!(refused > 0);
+        let trace = |number| store.get(TraceId::from_bytes(&[number; 16]).expect("an id"));
+        assert!(trace(1).is_some(), "the other stays");
+        assert!(trace(2).is_some_and(|trace| trace.refused == refused && trace.bytes <= LIMITS.bytes / 2));
+    }
+
+    #[test]
     fn readers_keep_what_they_hold() {
         let store = Store::new(LIMITS);
         store.add(vec![batch(1, 1, 5)]);

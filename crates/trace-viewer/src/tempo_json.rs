@@ -1,6 +1,7 @@
 //! Traces as JSON in the mapping that Tempo uses: ids in base64, enums by name, 64 bit numbers as strings, and fields
 //! that hold their default left out (the protobuf JSON mapping, which OTLP's own JSON departs from).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -11,28 +12,29 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, TracesData};
+use prost::Message;
 use serde_json::{Map, Value, json};
 
 use crate::trace::{StoredSpan, Trace};
 
-/// The spans of `trace` as a message: grouped by what sent them, by start within each group.
+/// The spans of `trace` as a message: grouped by what sent them, and by start within each group.
 pub(crate) fn message(trace: &Trace) -> TracesData {
     let mut spans: Vec<&Arc<StoredSpan>> = trace.spans.values().collect();
     spans.sort_by_key(|span| span.start());
-    let mut groups: Vec<(&Arc<StoredSpan>, Vec<Span>)> = Vec::new();
+    // What was sent in several messages stands under one resource; compared by its bytes, in linear time.
+    let mut places = HashMap::new();
+    let mut groups: Vec<ResourceSpans> = Vec::new();
     for stored in spans {
-        let alike = |first: &StoredSpan| Arc::ptr_eq(&first.origin, &stored.origin) || first.origin == stored.origin;
-        match groups.iter_mut().find(|(first, _)| alike(first)) {
-            Some((_, group)) => group.push(stored.span.clone()),
-            None => groups.push((stored, vec![stored.span.clone()])),
-        }
+        let (resource, scope) = (&stored.origin.resource, &stored.origin.scope);
+        let place = *places.entry((resource.encode_to_vec(), scope.encode_to_vec())).or_insert_with(|| {
+            let scope_spans = ScopeSpans { scope: Some(scope.clone()), ..ScopeSpans::default() };
+            let resource = Some(resource.clone());
+            groups.push(ResourceSpans { resource, scope_spans: vec![scope_spans], ..ResourceSpans::default() });
+            groups.len() - 1
+        });
+        groups[place].scope_spans[0].spans.push(stored.span.clone());
     }
-    let resource_spans = groups.into_iter().map(|(first, spans)| ResourceSpans {
-        resource: Some(first.origin.resource.clone()),
-        scope_spans: vec![ScopeSpans { scope: Some(first.origin.scope.clone()), spans, schema_url: String::new() }],
-        schema_url: String::new(),
-    });
-    TracesData { resource_spans: resource_spans.collect() }
+    TracesData { resource_spans: groups }
 }
 
 /// The list that Tempo calls `batches` in version 1 of its API and `resourceSpans` in version 2.

@@ -16,7 +16,7 @@ use crate::ids::{SpanId, TraceId};
 use crate::weight;
 
 /// What sent a span or a log line: the service and the library in it. Shared by all that came in one message.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Origin {
     pub(crate) resource: Resource,
     pub(crate) scope: InstrumentationScope,

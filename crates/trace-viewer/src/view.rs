@@ -2,7 +2,7 @@
 //!
 //! Times are nanoseconds after the start of the trace, so that they are exact in JavaScript.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,17 +27,17 @@ const MOST_BARS: usize = 40;
 /// Rows of a waterfall; nobody reads further, and a browser should not have to draw further.
 const MOST_ROWS: usize = 10_000;
 
+/// Events and log lines that are marked on a bar; all of them stand in the details.
+const MOST_MOMENTS: usize = 40;
+
 /// A trace as a line of the list.
 pub(crate) fn summary(trace: &Trace) -> Value {
     let start = trace.start();
     let mut spans: Vec<&Arc<StoredSpan>> = trace.spans.values().collect();
     spans.sort_by_key(|span| (span.start(), std::cmp::Reverse(span.end())));
-    let mut services = Vec::<&str>::new();
-    for service in spans.iter().map(|span| span.origin.service.as_str()) {
-        if !services.contains(&service) {
-            services.push(service);
-        }
-    }
+    let mut seen = HashSet::new();
+    let services = spans.iter().map(|span| span.origin.service.as_str()).filter(|service| seen.insert(*service));
+    let services: Vec<&str> = services.collect();
     let bar = |span: &&Arc<StoredSpan>| {
         json!([span.start() - start, span.end() - span.start(), span.origin.service, span.failed()])
     };
@@ -68,12 +68,18 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
     for segment in &analysis.path {
         critical.entry(segment.node).or_default().push([segment.from - start, segment.to - start]);
     }
-    let mut logs = BTreeMap::<SpanId, usize>::new();
-    for id in trace.logs.iter().filter_map(|line| SpanId::from_bytes(&line.span_id)) {
-        *logs.entry(id).or_default() += 1;
+    let mut logged = BTreeMap::<SpanId, Vec<u64>>::new();
+    for line in &trace.logs {
+        if let Some(id) = SpanId::from_bytes(&line.span_id) {
+            logged.entry(id).or_default().push(written_at(line));
+        }
     }
     let row = |&(i, depth): &(usize, usize)| {
         let stored = spans[i];
+        let happened = stored.span.events.iter().map(|event| event.time_unix_nano);
+        let happened = happened.chain(logged.get(&stored.id).into_iter().flatten().copied());
+        let within = happened.filter(|at| (stored.start()..=stored.end()).contains(at));
+        let moments: BTreeSet<u64> = within.map(|at| at - start).take(MOST_MOMENTS).collect();
         json!({
             "id": stored.id.to_string(),
             "depth": depth,
@@ -83,8 +89,7 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
             "start": stored.start() - start,
             "duration": stored.end() - stored.start(),
             "failed": stored.failed(),
-            "events": stored.span.events.len(),
-            "logs": logs.get(&stored.id),
+            "moments": moments,
             "critical": critical.get(&i),
         })
     };

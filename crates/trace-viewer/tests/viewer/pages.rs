@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Viewer, new_trace, now, post_json, span, with};
+use crate::support::{Viewer, new_trace, post_json, span, with};
 
 /// A click with three concurrent rolls, of which the second is the slowest and the third failed.
 fn send_click(viewer: &Viewer) -> String {
@@ -57,6 +57,11 @@ fn pages_are_served_with_a_policy_that_runs_nothing_from_outside() {
         }
     }
     assert_eq!(viewer.get("/nowhere").status(), 404);
+    assert_eq!(
+        viewer.get("/api/traces/<").headers()["x-content-type-options"],
+        "nosniff",
+        "a refusal repeats what was asked"
+    );
 }
 
 #[test]
@@ -139,11 +144,15 @@ fn a_span_shows_what_it_recorded_and_the_log_lines_written_in_it() {
     let viewer = Viewer::start(&[]);
     let trace = new_trace();
     let attribute = |key: &str, value: Value| json!({"key": key, "value": value});
-    let event = json!({"timeUnixNano": now().to_string(), "name": "roll completed", "attributes": [attribute("index", json!({"intValue": "3"}))]});
+    let roll = span(&trace, 1, 0, "async_roll_3", 0, 5);
+    let started: u64 = roll["startTimeUnixNano"].as_str().and_then(|nanos| nanos.parse().ok()).expect("a time");
+    let after = |millis: u64| (started + millis * 1_000_000).to_string();
+    let index = attribute("index", json!({"intValue": "3"}));
+    let event = json!({"timeUnixNano": after(4), "name": "roll completed", "attributes": [index]});
     viewer.send(
         "dice-roller",
         &[with(
-            span(&trace, 1, 0, "async_roll_3", 0, 5),
+            roll,
             json!({
                 "attributes": [
                     attribute("die.type", json!({"stringValue": "<b>fair</b>"})),
@@ -155,17 +164,16 @@ fn a_span_shows_what_it_recorded_and_the_log_lines_written_in_it() {
             }),
         )],
     );
-    let written = now();
-    let line = |span: &str, text: &str, at: u64| {
+    let line = |span: &str, text: &str, millis: u64| {
         json!({
-            "traceId": trace, "spanId": span, "timeUnixNano": (written + at).to_string(), "severityNumber": 17,
+            "traceId": trace, "spanId": span, "timeUnixNano": after(millis), "severityNumber": 17,
             "body": {"stringValue": text}, "attributes": [attribute("roll_index", json!({"intValue": "3"}))],
         })
     };
     let logs = [
-        line("0000000000000001", "second", 2000),
-        line("0000000000000001", "first", 1000),
-        line("0000000000000002", "of another span", 0),
+        line("0000000000000001", "second", 3),
+        line("0000000000000001", "first", 2),
+        line("0000000000000002", "of another span", 1),
     ];
     let message = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": logs}]}]});
     let answer = post_json(&format!("{}/v1/logs", viewer.otlp), &message);
@@ -183,7 +191,9 @@ fn a_span_shows_what_it_recorded_and_the_log_lines_written_in_it() {
     let said: Vec<_> = logs.iter().map(|line| (line["level"].as_str(), line["message"].as_str())).collect();
     assert_eq!(said, [(Some("ERROR"), Some("first")), (Some("ERROR"), Some("second"))]);
     assert_eq!(logs[0]["attributes"], json!({"roll_index": 3}));
-    assert_eq!(viewer.json(&format!("/view/traces/{trace}"))["rows"][0]["logs"], 2);
+    assert_eq!(logs[0]["at"].as_f64(), Some(2e6));
+    let row = viewer.json(&format!("/view/traces/{trace}"))["rows"][0].clone();
+    assert_eq!(row["moments"], json!([2_000_000, 3_000_000, 4_000_000]), "marked on the bar");
     assert_eq!(viewer.json(&format!("/view/traces/{trace}/spans/00000000000000ff")), Value::Null);
 }
 
