@@ -67,3 +67,32 @@ impl FromRequestParts<State> for Admitted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn limit() -> RateLimit {
+        RateLimit::new(std::num::NonZeroU32::new(1))
+    }
+
+    #[test]
+    fn memory_is_bounded_however_many_addresses_ask() {
+        let limit = limit();
+        let addresses = (0..100_000).map(|number| IpAddr::from(Ipv4Addr::from_bits(number)));
+        let refused = addresses.filter(|address| limit.check(*address).is_err()).count();
+        assert!(limit.buckets.as_ref().unwrap().len() <= MAX_CLIENTS);
+        assert!(refused > 0, "more than the limit asked within one second");
+    }
+
+    #[test]
+    fn an_ipv6_host_has_one_bucket_for_all_its_addresses() {
+        let limit = limit();
+        let ask = |address: &str| limit.check(address.parse().unwrap()).is_ok();
+        assert!(ask("2001:db8:0:1::1") && !ask("2001:db8:0:1:ffff::2"));
+        assert!(ask("2001:db8:0:2::1"), "another network");
+        assert!(ask("192.0.2.1") && !ask("::ffff:192.0.2.1"), "the same host, as IPv6 writes it");
+    }
+}
