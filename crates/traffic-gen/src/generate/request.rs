@@ -1,0 +1,161 @@
+//! One request: its root span, the call below it, its log lines, and what came of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use reqwest::Url;
+use serde::Deserialize;
+use telemetry::{Client, ProblemBody, SpanFacts};
+use tokio::time::Instant;
+use tracing::{Instrument, Span};
+
+use super::plan::Request;
+use super::stop::{Phase, Stop};
+
+/// What all requests of a run share.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) client: Client,
+    pub(crate) frontend: Url,
+    pub(crate) timeout: Duration,
+    pub(crate) stop: Stop,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) request: Arc<Request>,
+    /// None while spans are switched off.
+    pub(crate) trace_id: Option<String>,
+    pub(crate) answer: Answer,
+    /// From the planned start to the answer.
+    pub(crate) latency: Duration,
+    /// How much later than planned the request began.
+    pub(crate) late: Duration,
+}
+
+/// The answer, as far as there was one.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The faces.
+    Rolled(Vec<i64>),
+    /// An HTTP status from 400 on, and its `detail`.
+    Refused { status: StatusCode, detail: String },
+    /// `timeout`, `connection_error`, `stopped` (by Ctrl-C) …
+    Missing { kind: &'static str, error: String },
+}
+
+#[derive(Deserialize)]
+struct Single {
+    roll: i64,
+}
+
+#[derive(Deserialize)]
+struct Batch {
+    rolls: Vec<i64>,
+}
+
+impl Caller {
+    /// Makes `request`, which was planned to begin at `planned`.
+    pub(crate) async fn make(&self, request: Request, planned: Instant) -> Outcome {
+        let (request, late) = (Arc::new(request), planned.elapsed());
+        let span = root_span(&request);
+        async {
+            let (user, die_type, request_number) = (request.user, &*request.die, request.number);
+            match request.times {
+                Some(times) => {
+                    tracing::info!(die_type, times, request_number, "User {user} making async roll: {times} dice");
+                }
+                None => tracing::info!(die_type, request_number, "User {user} making sync roll"),
+            }
+            let answer = tokio::select! {
+                answer = self.ask(&request) => answer,
+                () = self.stop.reached(Phase::Over) => Answer::missing("stopped", "the run was stopped"),
+            };
+            let latency = planned.elapsed();
+            record(&request, &answer, latency);
+            Outcome { trace_id: Span::current().trace_id(), request: request.clone(), answer, latency, late }
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn ask(&self, request: &Request) -> Answer {
+        let path = if request.times.is_some() { "roll-async" } else { "roll" };
+        let mut url = match self.frontend.join(path) {
+            Ok(url) => url,
+            Err(error) => return Answer::missing("invalid_url", error),
+        };
+        url.query_pairs_mut().append_pair("die", &request.die);
+        if let Some(times) = request.times {
+            url.query_pairs_mut().append_pair("times", &times.to_string());
+        }
+        match self.client.get(url, self.timeout).await {
+            Ok(answer) => understand(&answer, request.times.is_some()),
+            Err(error) => Answer::missing(error.kind(), error),
+        }
+    }
+}
+
+impl Answer {
+    fn missing(kind: &'static str, error: impl std::fmt::Display) -> Self {
+        Answer::Missing { kind, error: error.to_string() }
+    }
+}
+
+fn understand(answer: &telemetry::Answer, batch: bool) -> Answer {
+    if !answer.status.is_success() {
+        let detail = answer.json().map_or_else(|_| String::new(), |problem: ProblemBody| problem.detail);
+        return Answer::Refused { status: answer.status, detail };
+    }
+    let rolls = if batch {
+        answer.json().map(|Batch { rolls }| rolls)
+    } else {
+        answer.json().map(|Single { roll }| vec![roll])
+    };
+    rolls.map_or_else(|error| Answer::missing("malformed_answer", error), Answer::Rolled)
+}
+
+fn root_span(request: &Request) -> Span {
+    let batch = request.times.is_some();
+    tracing::info_span!(
+        parent: None,
+        "simulated_user",
+        otel.name = if batch { "simulated_user_async_request" } else { "simulated_user_sync_request" },
+        otel.kind = "internal",
+        user.id = request.user.to_string(),
+        request.number = i64::from(request.number),
+        die.type = request.die,
+        async.enabled = batch,
+        async.batch_size = request.times.map(i64::from),
+    )
+}
+
+/// The outcome, on the span and as a log line. What did not bring the roll that the user wanted is a failure.
+fn record(request: &Request, answer: &Answer, latency: Duration) {
+    let (span, user, duration) = (Span::current(), request.user, latency.as_secs_f64());
+    match answer {
+        Answer::Rolled(rolls) => {
+            let total = rolls.iter().fold(0_i64, |sum, roll| sum.saturating_add(*roll));
+            span.set("request.status", "success");
+            if request.times.is_some() {
+                span.set("async.total_result", total);
+                tracing::info!(total, ?rolls, duration, "User {user} async roll result: {total}");
+            } else {
+                span.set("roll.value", total);
+                tracing::info!(roll_value = total, duration, "User {user} sync roll result: {total}");
+            }
+        }
+        Answer::Refused { status, detail } => {
+            span.set("request.status", "error");
+            span.fail(detail.as_str());
+            tracing::warn!(status = status.as_u16(), error = detail, duration, "User {user} request refused");
+        }
+        Answer::Missing { kind, error } => {
+            span.set("request.status", *kind);
+            span.fail(error.as_str());
+            tracing::error!(kind, error, duration, "User {user} request not answered");
+        }
+    }
+}
