@@ -1,0 +1,303 @@
+//! Holds the files of the compose stack to the project's rules: what containers may do, what listens where, which
+//! name refers to what, and what the dashboard promises. Reads files only; needs no Docker.
+//!
+//! The expressions themselves are run by `stack_queries.rs`, and so are the tests of the alerts.
+#![allow(clippy::unwrap_used)] // a panic is how a test reports
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use serde_json::Value;
+
+const SERVICES: [(&str, &str); 3] = [("die-service", "8106"), ("dice-roller", "8107"), ("frontend", "8108")];
+
+fn text(path: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn yaml(path: &str) -> Value {
+    serde_saphyr::from_str(&text(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn dashboard() -> Value {
+    serde_json::from_str(&text("grafana-dashboards/stage4-dice-roller.json")).unwrap()
+}
+
+fn strings(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+fn list(value: &Value) -> &Vec<Value> {
+    value.as_array().unwrap_or_else(|| panic!("not a list: {value}"))
+}
+
+fn containers() -> serde_json::Map<String, Value> {
+    yaml("docker-compose.yml")["services"].as_object().unwrap().clone()
+}
+
+/// A reference to an image says which one: it has a tag, and the tag is a version.
+fn is_pinned(image: &str) -> bool {
+    image.rsplit_once(':').is_some_and(|(_, tag)| !tag.contains('/') && tag != "latest")
+}
+
+#[test]
+fn containers_have_no_right_that_they_do_not_use() {
+    for (name, container) in containers() {
+        assert_eq!(container["read_only"], true, "{name}");
+        assert_eq!(strings(&container["cap_drop"]), ["ALL"], "{name}");
+        assert_eq!(strings(&container["security_opt"]), ["no-new-privileges:true"], "{name}");
+        assert!(container["mem_limit"].is_string(), "{name} may use all memory");
+        assert!(container["stop_grace_period"].is_string(), "{name} is killed after Docker's 10 s");
+        assert!(is_pinned(container["image"].as_str().unwrap()), "{name}: {}", container["image"]);
+        for right in ["privileged", "cap_add", "network_mode", "pid", "devices", "user"] {
+            assert!(container.get(right).is_none(), "{name} asks for {right}");
+        }
+    }
+}
+
+#[test]
+fn ports_are_open_on_loopback_only() {
+    let mut seen = BTreeSet::new();
+    for (name, container) in containers() {
+        for port in container.get("ports").map(strings).unwrap_or_default() {
+            let host_port = port.strip_prefix("127.0.0.1:").unwrap_or_else(|| panic!("{name} publishes {port}"));
+            assert!(
+                seen.insert(host_port.split(':').next().unwrap().to_owned()),
+                "{name} publishes {port} a second time"
+            );
+        }
+    }
+    assert!(seen.len() >= 8, "the ports were not found: {seen:?}");
+}
+
+#[test]
+fn the_host_lends_configuration_files_and_nothing_else() {
+    let volumes = yaml("docker-compose.yml")["volumes"].as_object().unwrap().clone();
+    for (name, container) in containers() {
+        for mount in container.get("volumes").map(strings).unwrap_or_default() {
+            let source = mount.split(':').next().unwrap();
+            let configuration =
+                (source.starts_with("./observability/") || source == "./grafana-dashboards") && mount.ends_with(":ro");
+            assert!(configuration || volumes.contains_key(source), "{name} mounts {mount}");
+            assert!(
+                !source.starts_with('.') || !text_or_dir(source).is_empty(),
+                "{name} mounts {mount}, which is empty"
+            );
+        }
+    }
+}
+
+/// The names in a directory, or the text of a file.
+fn text_or_dir(path: &str) -> String {
+    let full = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
+    match fs::read_dir(&full) {
+        Ok(entries) => entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect(),
+        Err(_) => text(path),
+    }
+}
+
+#[test]
+fn every_container_that_can_be_asked_has_a_health_check() {
+    // The collector's image has no client in it. Containers of our own images inherit the image's check.
+    for (name, container) in containers() {
+        let built_here = container.get("build").is_some();
+        let disabled = container["healthcheck"]["disable"] == true;
+        let own = container["healthcheck"].get("test").is_some();
+        let serves = container.get("ports").is_some();
+        let expected = name == "otel-collector" || if built_here { disabled != serves } else { own };
+        assert!(expected, "{name} has the wrong health check");
+
+        for (dependency, condition) in container.get("depends_on").and_then(Value::as_object).into_iter().flatten() {
+            let wanted = if dependency == "otel-collector" { "service_started" } else { "service_healthy" };
+            assert_eq!(condition["condition"], wanted, "{name} waits for {dependency}");
+        }
+    }
+    assert!(text("Dockerfile").contains("HEALTHCHECK "));
+}
+
+#[test]
+fn the_image_is_small_pinned_and_not_root() {
+    let dockerfile = text("Dockerfile");
+    assert!(!dockerfile.starts_with("# syntax"), "a syntax line pulls one more image");
+    let stages: Vec<_> = dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")).collect();
+    for (i, stage) in stages.iter().enumerate() {
+        let base = stage.split(' ').next().unwrap();
+        let earlier_stage = stages[..i].iter().any(|earlier| earlier.ends_with(&format!(" AS {base}")));
+        assert!(earlier_stage || is_pinned(base), "FROM {stage}");
+    }
+    assert_eq!(stages.last().copied(), Some("gcr.io/distroless/cc-debian12:nonroot"));
+    assert!(!dockerfile.lines().any(|line| line.starts_with("USER ")), "the base image's user is the right one");
+}
+
+#[test]
+fn services_scrapes_and_ports_fit_together() {
+    let (containers, prometheus) = (containers(), yaml("observability/prometheus.yml"));
+    for (service, port) in SERVICES {
+        let name = format!("{service}-stage4");
+        let container = &containers[&name];
+        assert_eq!(container["build"]["args"]["SERVICE"], service);
+        assert_eq!(container["labels"]["project"], format!("stage4-{service}"));
+        assert_eq!(container["labels"]["service"], service);
+        assert_eq!(strings(&container["ports"]), [format!("127.0.0.1:{port}:{port}")]);
+        assert_eq!(container["environment"]["OTEL_RESOURCE_ATTRIBUTES"], format!("container.name={name}"));
+        assert_eq!(container["environment"]["OTEL_LOGS_EXPORTER"], "otlp");
+
+        let job = list(&prometheus["scrape_configs"]).iter().find(|job| job["job_name"] == name.as_str());
+        let job = job.unwrap_or_else(|| panic!("Prometheus has no job {name}"));
+        assert_eq!(job["scrape_interval"], "5s", "{name}");
+        assert_eq!(strings(&job["static_configs"][0]["targets"]), [format!("{name}:{port}")]);
+    }
+}
+
+#[test]
+fn every_address_names_a_container() {
+    let mut names: BTreeSet<String> = containers().keys().cloned().collect();
+    names.extend(["localhost", "127.0.0.1"].map(str::to_owned));
+    let files = ["collector.yaml", "tempo.yaml", "prometheus.yml", "grafana/provisioning/datasources/datasources.yaml"];
+    let files = files.map(|file| format!("observability/{file}")).into_iter().chain(["docker-compose.yml".to_owned()]);
+    for file in files {
+        let content = text(&file);
+        let hosts = content.split("http://").skip(1).map(|rest| rest.split([':', '/', '\n']).next().unwrap());
+        for host in hosts.clone() {
+            assert!(names.contains(host), "{file} points to {host}");
+        }
+        assert!(hosts.count() > 0 || file.ends_with("prometheus.yml"), "{file} has no address in it");
+    }
+}
+
+#[test]
+fn loki_makes_the_label_that_the_dashboard_selects_by() {
+    let otlp = &yaml("observability/loki.yaml")["limits_config"]["otlp_config"]["resource_attributes"];
+    let labels = strings(&otlp["attributes_config"][0]["attributes"]);
+    assert!(labels.contains(&"container.name") && labels.contains(&"service.name"), "{labels:?}");
+}
+
+#[test]
+fn every_alert_says_what_to_do_and_is_tested_both_ways() {
+    let tests = yaml("observability/prometheus-rules.test.yml");
+    let tested: Vec<(&str, bool)> = list(&tests["tests"])
+        .iter()
+        .flat_map(|test| list(&test["alert_rule_test"]))
+        .map(|case| (case["alertname"].as_str().unwrap(), list(&case["exp_alerts"]).is_empty()))
+        .collect();
+    let rules = yaml("observability/prometheus-rules.yml");
+    let alerts = list(&rules["groups"][0]["rules"]);
+    assert!(alerts.len() >= 6);
+    for alert in alerts {
+        let name = alert["alert"].as_str().unwrap();
+        for annotation in ["summary", "description", "action"] {
+            assert!(
+                alert["annotations"][annotation].as_str().is_some_and(|text| text.len() > 20),
+                "{name}: {annotation}"
+            );
+        }
+        assert!(["warning", "critical"].contains(&alert["labels"]["severity"].as_str().unwrap()), "{name}");
+        for silent in [true, false] {
+            assert!(
+                tested.contains(&(name, silent)),
+                "{name} has no test in which it {}",
+                if silent { "stays silent" } else { "fires" }
+            );
+        }
+    }
+}
+
+#[test]
+fn data_sources_are_linked_to_each_other() {
+    let file = yaml("observability/grafana/provisioning/datasources/datasources.yaml");
+    let source =
+        |uid: &str| list(&file["datasources"]).iter().find(|source| source["uid"] == uid).unwrap()["jsonData"].clone();
+    let (prometheus, tempo, loki) = (source("prometheus"), source("tempo"), source("loki"));
+    assert_eq!(tempo["tracesToLogsV2"]["datasourceUid"], "loki");
+    assert_eq!(tempo["tracesToMetrics"]["datasourceUid"], "prometheus");
+    assert_eq!(tempo["serviceMap"]["datasourceUid"], "prometheus");
+    assert_eq!(loki["derivedFields"][0]["datasourceUid"], "tempo");
+    let exemplars = &prometheus["exemplarTraceIdDestinations"][0];
+    assert_eq!(exemplars["datasourceUid"], "tempo");
+    let generator = &yaml("observability/tempo.yaml")["overrides"]["defaults"]["metrics_generator"];
+    assert_eq!(
+        exemplars["name"], generator["trace_id_label_name"],
+        "Tempo must name the exemplar's label as Grafana reads it"
+    );
+}
+
+#[test]
+fn the_dashboard_is_the_one_that_people_know() {
+    let dashboard = dashboard();
+    assert_eq!(dashboard["uid"], "stage4-dice-roller");
+    assert_eq!(dashboard["title"], "Dice Roller - Stage 4 (Async Rolling)");
+    assert_eq!(strings(&dashboard["tags"]), ["stage4", "dice-roller", "async", "observability-demo"]);
+    assert_eq!(dashboard["refresh"], "5s");
+    assert_eq!((&dashboard["time"]["from"], &dashboard["time"]["to"]), (&"now-1h".into(), &"now".into()));
+    let panels = list(&dashboard["panels"]);
+    let rows: Vec<_> =
+        panels.iter().filter(|panel| panel["type"] == "row").map(|row| row["title"].as_str().unwrap()).collect();
+    let expected = [
+        "Overview",
+        "HTTP: dice-roller",
+        "HTTP: frontend",
+        "HTTP: die-service",
+        "Async roll metrics",
+        "Async performance",
+        "Business",
+        "Service to service",
+        "Traces",
+        "Logs",
+        "Telemetry health",
+        "Process",
+    ];
+    assert_eq!(rows, expected);
+    let in_progress = panels.iter().find(|panel| panel["title"] == "Rolls in progress").unwrap();
+    let steps = list(&in_progress["fieldConfig"]["defaults"]["thresholds"]["steps"]);
+    assert_eq!(steps.iter().filter_map(|step| step["value"].as_i64()).collect::<Vec<_>>(), [5, 10]);
+}
+
+#[test]
+fn every_panel_explains_itself_and_has_its_own_place() {
+    let (dashboard, specification) = (dashboard(), text("grafana-dashboards/DASHBOARD-SPEC.md"));
+    let provisioned = yaml("observability/grafana/provisioning/datasources/datasources.yaml");
+    let sources: Vec<_> =
+        list(&provisioned["datasources"]).iter().map(|source| (&source["type"], &source["uid"])).collect();
+    let (mut ids, mut cells, mut titles) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for panel in list(&dashboard["panels"]) {
+        let title = panel["title"].as_str().unwrap();
+        assert!(ids.insert(panel["id"].as_i64().unwrap()), "{title}: this id is taken");
+        let [x, y, w, h] = ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_i64().unwrap());
+        assert!(x + w <= 24, "{title} leaves the page");
+        for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
+            assert!(cells.insert(cell), "{title} lies on another panel");
+        }
+        if panel["type"] == "row" {
+            assert!(specification.contains(&format!("\n### {title}\n")), "row {title} is not in DASHBOARD-SPEC.md");
+            continue;
+        }
+        titles.insert(title);
+        assert!(specification.contains(&format!("\n| {title} | ")), "{title} is not in DASHBOARD-SPEC.md");
+        assert!(
+            panel["description"].as_str().is_some_and(|text| text.len() > 60),
+            "{title} does not say what to look for"
+        );
+        if panel["type"] != "text" {
+            let source = &panel["datasource"];
+            assert!(sources.contains(&(&source["type"], &source["uid"])), "{title} asks {source}");
+            assert!(!list(&panel["targets"]).is_empty(), "{title} asks nothing");
+        }
+    }
+    let specified = specification.lines().filter(|line| line.starts_with("| ") && line.matches(" | ").count() >= 3);
+    let unknown: Vec<_> = specified
+        .filter_map(|line| line.split(" | ").next()?.strip_prefix("| "))
+        .filter(|title| *title != "panel" && !titles.contains(title))
+        .collect();
+    assert!(unknown.is_empty(), "DASHBOARD-SPEC.md has panels that do not exist: {unknown:?}");
+}
+
+#[test]
+fn no_expression_selects_a_bucket_by_its_bound() {
+    // Prometheus 3 stores le="1.0" where version 2 stored le="1": such a selector breaks with the other version.
+    for file in ["grafana-dashboards/stage4-dice-roller.json", "observability/prometheus-rules.yml"] {
+        let content = text(file).replace("\\\"", "\"").replace(' ', "");
+        for selector in ["{le=", ",le="] {
+            assert!(!content.contains(selector), "{file} contains {selector}");
+        }
+    }
+}
