@@ -51,14 +51,11 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// Reads and decodes a message.
+    /// Reads a body, unpacked.
     ///
     /// # Errors
     /// Status and reason to answer with.
-    pub(crate) async fn read<M>(&self, encoding: Encoding, request: Request) -> Result<M, Refusal>
-    where
-        M: prost::Message + Default + DeserializeOwned,
-    {
+    pub(crate) async fn read(&self, request: Request) -> Result<Vec<u8>, Refusal> {
         let gzipped = is_gzipped(request.headers())?;
         let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         // A packed body, or one of unknown length, may become as large as is allowed.
@@ -69,15 +66,25 @@ impl Gate {
 
         let slow = |_| refuse(StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 10 s");
         let body = tokio::time::timeout(PATIENCE, collect(request.into_body())).await.map_err(slow)??;
-        let body = if gzipped { unpack(&body)? } else { body };
-        let decoded = match encoding {
-            Encoding::Protobuf => M::decode(body.as_slice()).map_err(|error| error.to_string()),
-            // serde would take a list for a message.
-            Encoding::Json if !body.trim_ascii_start().starts_with(b"{") => Err("expected an object".to_owned()),
-            Encoding::Json => serde_json::from_slice(&body).map_err(|error| error.to_string()),
-        };
-        decoded.map_err(|error| refuse(StatusCode::BAD_REQUEST, format!("not an OTLP message: {error}")))
+        if gzipped { unpack(&body) } else { Ok(body) }
     }
+}
+
+/// Takes a message apart.
+///
+/// # Errors
+/// It is not one.
+pub(crate) fn decode<M: prost::Message + Default + DeserializeOwned>(
+    encoding: Encoding,
+    body: &[u8],
+) -> Result<M, Refusal> {
+    let decoded = match encoding {
+        Encoding::Protobuf => M::decode(body).map_err(|error| error.to_string()),
+        // serde would take a list for a message.
+        Encoding::Json if !body.trim_ascii_start().starts_with(b"{") => Err("expected an object".to_owned()),
+        Encoding::Json => serde_json::from_slice(body).map_err(|error| error.to_string()),
+    };
+    decoded.map_err(|error| refuse(StatusCode::BAD_REQUEST, format!("not an OTLP message: {error}")))
 }
 
 /// The encoding that the content type names.
