@@ -80,6 +80,8 @@ fn one_line(error: &clap::Error) -> String {
             let why = reason.or(allowed).unwrap_or_else(|| "not understood".to_owned());
             format!("{setting} ({flag}): '{value}' is not valid: {why}")
         }
+        // "the following required arguments were not provided:", and then clap begins a new line.
+        (Some(missing), None) if first.ends_with(':') => format!("{first} {missing}"),
         _ => first.to_owned(),
     }
 }
@@ -136,6 +138,12 @@ mod tests {
         log_format: LogFormat,
     }
 
+    #[derive(Debug, clap::Parser)]
+    struct Needy {
+        #[arg(long)]
+        _file: String,
+    }
+
     fn example(args: &[&str]) -> Result<Example, String> {
         let args = std::iter::once("example").chain(args.iter().copied()).map(OsString::from);
         parse::<Example>(args).map_err(|error| one_line(&error))
@@ -152,6 +160,8 @@ mod tests {
             "LOG_FORMAT (--log-format): 'xml' is not valid: allowed: json, pretty"
         );
         assert!(example(&["--nonsense"]).unwrap_err().contains("--nonsense"));
+        let missing = one_line(&parse::<Needy>(["needy".into()]).unwrap_err());
+        assert!(missing.ends_with("--file <FILE>"), "{missing}");
     }
 
     #[test]
