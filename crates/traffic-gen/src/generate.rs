@@ -52,8 +52,6 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         (Some(rate), Some(duration)) => Some(planned_count(rate, duration)),
         (Some(_), None) => None,
     };
-    let own_name = config.otel.otel_service_name.as_deref().unwrap_or(NAME);
-    let mut manifest = config.manifest.as_deref().map(|path| Manifest::create(path, own_name)).transpose()?;
 
     let progress = Progress::new(requests)?;
     let telemetry = Telemetry::start_writing(NAME, env!("CARGO_PKG_VERSION"), &config.telemetry(), progress.stdout())?;
@@ -61,15 +59,14 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let mut summary = None;
     telemetry.run(async {
         crate::http::check(&crate::http::client()?, "the frontend", &config.frontend_url, "FRONTEND_URL").await?;
-        let made = make(&config, seed, requests, client, &progress, manifest.as_mut()).await;
+        let own_name = config.otel.otel_service_name.as_deref().unwrap_or(NAME);
+        let manifest = config.manifest.as_deref().map(|path| Manifest::create(path, own_name)).transpose()?;
+        let made = make(&config, seed, requests, client, &progress, manifest).await;
         progress.clear();
         summary = Some(made?);
         Ok(())
     })?;
     // Everything has left by now, log lines and spans; the summary is the last word.
-    if let Some(manifest) = manifest {
-        manifest.finish()?;
-    }
     let Some(summary) = summary else { return Ok(()) };
     let mut stdout = std::io::stdout().lock();
     match config.log_format {
@@ -86,7 +83,7 @@ async fn make(
     requests: Option<u64>,
     client: telemetry::Client,
     progress: &Progress,
-    mut manifest: Option<&mut Manifest>,
+    mut manifest: Option<Manifest>,
 ) -> anyhow::Result<Summary> {
     let (clock, stop) = Clock::new();
     let caller =
@@ -117,7 +114,7 @@ async fn make(
                 manifest.add(&outcome)?;
             }
         }
-        anyhow::Ok(())
+        manifest.map_or(Ok(()), Manifest::finish)
     };
     // A fixed rate makes every request that it planned within the duration, late ones too.
     let duration = if config.rate.is_none() { config.duration() } else { None };

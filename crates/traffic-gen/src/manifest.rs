@@ -21,7 +21,7 @@ use telemetry::config::{base_url, within};
 use crate::generate::Outcome;
 
 pub use compare::{Incomplete, Report, compare};
-pub use shape::Shape;
+use shape::Shape;
 
 /// The settings of `generate-traffic verify`.
 #[derive(Debug, Clone, clap::Args)]
@@ -45,15 +45,15 @@ pub struct Config {
 
 /// One line: a trace, and what must be there of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+struct Entry {
     /// 32 hex digits.
-    pub trace_id: String,
+    trace_id: String,
     /// Whether the answer told the whole shape. Otherwise (no answer, or one that does not say how far the request
     /// came) `shape` is what must be there at least.
-    pub exact: bool,
+    exact: bool,
     /// What must be there.
     #[serde(flatten)]
-    pub shape: Shape,
+    shape: Shape,
 }
 
 /// A manifest that is being written.

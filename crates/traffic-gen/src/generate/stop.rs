@@ -42,7 +42,7 @@ impl Clock {
                 asked.await;
             }
         }
-        tracing::warn!("Stopping: no further request begins");
+        tracing::info!("Stopping: no further request begins");
         let _ = self.0.send(Phase::Finishing);
         tokio::time::sleep(GRACE).await;
         let _ = self.0.send(Phase::Over);

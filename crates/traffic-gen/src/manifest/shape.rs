@@ -8,18 +8,18 @@ use crate::backend::{Name, Span};
 
 /// Counts that tell two traces apart without times, ids or attributes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shape {
+pub(super) struct Shape {
     /// Spans in all.
-    pub spans: u32,
+    pub(super) spans: u32,
     /// Spans with status Error.
-    pub errors: u32,
+    pub(super) errors: u32,
     /// How often a span was called by another: `service span → service span`.
-    pub edges: BTreeMap<String, u32>,
+    pub(super) edges: BTreeMap<String, u32>,
 }
 
 impl Shape {
     /// The shape of the spans that a backend holds. A span that it holds twice counts once.
-    pub(crate) fn of(spans: &[Span]) -> Self {
+    pub(super) fn of(spans: &[Span]) -> Self {
         let by_id: HashMap<&str, &Span> = spans.iter().map(|span| (&*span.id, span)).collect();
         let mut shape = Self::default();
         for span in by_id.values() {
@@ -33,12 +33,12 @@ impl Shape {
     }
 
     /// One more call from `parent` to `child`.
-    pub(crate) fn edge(&mut self, parent: &Name, child: &Name) {
+    pub(super) fn edge(&mut self, parent: &Name, child: &Name) {
         *self.edges.entry(format!("{} {} → {} {}", parent.0, parent.1, child.0, child.1)).or_default() += 1;
     }
 
     /// What of this shape is not in `found`.
-    pub(crate) fn missing_from(&self, found: &Self) -> Self {
+    pub(super) fn missing_from(&self, found: &Self) -> Self {
         let lost = |(edge, count): (&String, &u32)| {
             let lost = count.saturating_sub(found.edges.get(edge).copied().unwrap_or_default());
             (lost > 0).then(|| (edge.clone(), lost))
