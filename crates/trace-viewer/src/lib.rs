@@ -5,7 +5,7 @@
 //!
 //! The journey of a span, which is also a reading order:
 //!
-//! 1. [`config`]: the settings; [`run`]: the life of the process.
+//! 1. [`config`]: the settings; [`run()`]: the life of the process.
 //! 2. `ingest` receives OTLP over HTTP, with `body` reading what was sent within limits.
 //! 3. `store` keeps it: `trace` is one trace, `weight` says how much memory a span takes, `ids` names things.
 //! 4. `tree` finds who called whom; `analysis` finds what ran at the same time; `critical_path` finds what decided
