@@ -48,11 +48,13 @@ pub(crate) async fn page(
     deadline: Deadline,
     query: Query,
 ) -> Result<Response, Problem> {
+    let only_the_page = matches!(query.optional_text("die"), Ok(None));
     let (outcome, fresh) = match admitted {
         Err(error) => (Some(Err(error)), true),
         Ok(Admitted) => {
             let fresh = state.dice.refresh(deadline).await;
-            (roll(&state, &query, deadline).await, fresh)
+            let outcome = if only_the_page { None } else { Some(roll(&state, &query, deadline).await) };
+            (outcome, fresh)
         }
     };
     let dice = state.dice.known();
@@ -73,23 +75,17 @@ pub(crate) async fn page(
     })
 }
 
-/// Rolls as the form says; none where the query asks for the page alone.
-async fn roll(state: &State, query: &Query, deadline: Deadline) -> Option<Result<Rolled, Error>> {
+/// Rolls as the form says.
+async fn roll(state: &State, query: &Query, deadline: Deadline) -> Result<Rolled, Error> {
+    let order = Order::from_form(query, 1..=state.max_rolls)?;
     let started = Instant::now();
-    let rolls = async || {
-        let order = Order::from_form(query, 1..=state.max_rolls)?;
-        let rolls = if order.batch.is_some() {
-            forward(state, &order, deadline).await?
-        } else {
-            let Roll { roll, .. } = forward(state, &order, deadline).await?;
-            Rolls { total: roll, rolls: vec![Some(roll)], count: 1, failed: None, trace_id: None }
-        };
-        Ok(Rolled { die: order.die, rolls, took: started.elapsed() })
+    let rolls = if order.batch.is_some() {
+        forward(state, &order, deadline).await?
+    } else {
+        let Roll { roll, .. } = forward(state, &order, deadline).await?;
+        Rolls { total: roll, rolls: vec![Some(roll)], count: 1, failed: None, trace_id: None }
     };
-    match query.optional_text("die") {
-        Ok(None) => None,
-        _ => Some(rolls().await),
-    }
+    Ok(Rolled { die: order.die, rolls, took: started.elapsed() })
 }
 
 /// The page with the status that the roll had.
@@ -101,9 +97,9 @@ fn failed(error: &Error, html: Html<String>) -> Response {
     if status.is_server_error() {
         Span::current().set("error.type", status.as_str().to_owned());
         Span::current().fail(&*cause);
-        tracing::error!(method = "GET", route = "/", status = status.as_u16(), error = cause, "Request failed");
+        tracing::error!(route = "/", status = status.as_u16(), error = cause, "Request failed");
     } else {
-        tracing::warn!(method = "GET", route = "/", status = status.as_u16(), error = cause, "Request refused");
+        tracing::warn!(route = "/", status = status.as_u16(), error = cause, "Request refused");
     }
     let headers = problem.into_response().headers().clone(); // Retry-After
     (status, headers, html).into_response()

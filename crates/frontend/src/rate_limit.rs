@@ -13,7 +13,7 @@ use crate::app::State;
 use crate::config::Rate;
 use crate::error::Error;
 
-/// Clients that are remembered at once: a few megabytes. One is forgotten after a second of silence.
+/// Clients that are remembered at once: a few megabytes. Beyond it, those that kept silent for a second are forgotten.
 const MAX_CLIENTS: usize = 1 << 16;
 
 /// One bucket for each client address; none where there is no limit.
