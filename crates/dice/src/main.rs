@@ -45,6 +45,8 @@ enum Role {
     DieService(Box<die_service::Config>),
     DiceRoller(Box<dice_roller::Config>),
     Frontend(Box<frontend::Config>),
+    GenerateTraffic(Box<traffic_gen::generate::Config>),
+    AsyncPerformance(Box<traffic_gen::performance::Config>),
 }
 
 fn main() -> ExitCode {
@@ -61,5 +63,7 @@ fn run(dice: Dice) -> anyhow::Result<()> {
         Some(Role::DieService(config)) => die_service::run(*config),
         Some(Role::DiceRoller(config)) => dice_roller::run(*config),
         Some(Role::Frontend(config)) => frontend::run(*config),
+        Some(Role::GenerateTraffic(config)) => traffic_gen::generate::run(*config),
+        Some(Role::AsyncPerformance(config)) => traffic_gen::performance::run(*config),
     }
 }

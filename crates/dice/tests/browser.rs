@@ -1,0 +1,199 @@
+//! What a person sees: fill the form, roll, follow "View trace", and the five bars overlap on the screen.
+//!
+//! Needs chromium and chromedriver (Debian: `apt-get install chromium chromium-driver`). Without them the tests say
+//! `SKIPPED: …` and pass; with `REQUIRE_BROWSER=1` they fail instead.
+
+#[path = "common/mod.rs"]
+mod common;
+
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::json;
+use thirtyfour::prelude::*;
+use thirtyfour::{BrowserLogEntry, ChromeCapabilities, LoggingPrefsLogLevel};
+
+use common::{PATIENCE, eventually, http, launch};
+
+/// A browser, driven by a process of its own.
+struct Driver {
+    process: Child,
+    url: String,
+}
+
+impl Driver {
+    /// # Errors
+    /// Why there is none.
+    fn start() -> Result<Self, String> {
+        let started = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn();
+        let mut process = started.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => "chromedriver is not installed".to_owned(),
+            _ => format!("chromedriver: {error}"),
+        })?;
+        let port = |line: String| Some(line.split_once("on port ")?.1.trim_end_matches('.').to_owned());
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let port = lines.map(Result::unwrap).skip(1).find_map(port).ok_or("chromedriver names no port")?;
+        Ok(Self { process, url: format!("http://127.0.0.1:{port}") })
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// What `visit` brings back from its way through the pages; none where there is no browser.
+fn browse<T>(javascript: bool, visit: impl AsyncFnOnce(&WebDriver) -> WebDriverResult<T>) -> Option<T> {
+    #[allow(clippy::disallowed_methods)] // a setting of the tests, not of a service
+    let required = std::env::var("REQUIRE_BROWSER").is_ok_and(|value| !value.is_empty());
+    let skip = |reason: String| {
+        assert!(!required, "{reason}");
+        eprintln!("SKIPPED: {reason}");
+        None
+    };
+    let driver = match Driver::start() {
+        Ok(driver) => driver,
+        Err(reason) => return skip(reason),
+    };
+    drop(http()); // chooses the TLS implementation, which this client too wants to know
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        match WebDriver::new(&driver.url, capabilities(javascript).unwrap()).await {
+            Ok(browser) => {
+                let seen = visit(&browser).await;
+                browser.quit().await.unwrap();
+                Some(seen.unwrap())
+            }
+            Err(error) => skip(format!("the browser does not start: {error}")),
+        }
+    })
+}
+
+fn capabilities(javascript: bool) -> WebDriverResult<ChromeCapabilities> {
+    let mut capabilities = DesiredCapabilities::chrome();
+    for flag in ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900"] {
+        capabilities.add_arg(flag)?;
+    }
+    if !javascript {
+        let off = json!({"profile.managed_default_content_settings.javascript": 2});
+        capabilities.add_experimental_option("prefs", off)?;
+    }
+    capabilities.set_browser_log_level(LoggingPrefsLogLevel::All)?;
+    Ok(capabilities)
+}
+
+/// What the page shows of a roll.
+struct Rolled {
+    faces: Vec<String>,
+    total: String,
+    trace_id: String,
+    link: String,
+}
+
+/// Fills the form for `times` dice at once, rolls, and reads the result.
+async fn roll(browser: &WebDriver, page: &str, times: usize) -> WebDriverResult<Rolled> {
+    browser.goto(page).await?;
+    wait_for(browser, "#die option[value='fair']").await?.click().await?;
+    wait_for(browser, "#async").await?.click().await?;
+    let field = browser.query(By::Css("#times")).wait(PATIENCE, INTERVAL).and_enabled().first().await?;
+    field.clear().await?;
+    field.send_keys(times.to_string()).await?;
+    wait_for(browser, "#roll").await?.click().await?;
+
+    wait_for(browser, &format!("#result li:nth-child({times}) .die[data-value]")).await?;
+    let mut faces = Vec::new();
+    for die in browser.find_all(By::Css("#result .die[data-value]")).await? {
+        faces.push(die.attr("data-value").await?.unwrap_or_default());
+    }
+    let link = wait_for(browser, "a#view-trace").await?;
+    Ok(Rolled {
+        faces,
+        total: wait_for(browser, "#total").await?.text().await?,
+        trace_id: wait_for(browser, "#trace-id").await?.text().await?,
+        link: link.prop("href").await?.unwrap_or_default(),
+    })
+}
+
+const INTERVAL: Duration = Duration::from_millis(50);
+
+async fn wait_for(browser: &WebDriver, css: &str) -> WebDriverResult<WebElement> {
+    browser.query(By::Css(css)).wait(PATIENCE, INTERVAL).first().await
+}
+
+impl Rolled {
+    /// As many dice as were asked for, each with a face, and their sum.
+    fn check(&self, times: usize) {
+        let faces: Vec<i64> = self.faces.iter().map(|face| face.parse().unwrap()).collect();
+        assert_eq!(faces.len(), times);
+        assert!(faces.iter().all(|face| (1..=6).contains(face)), "{faces:?}");
+        assert_eq!(self.total, faces.iter().sum::<i64>().to_string());
+    }
+}
+
+#[test]
+fn a_click_leads_to_bars_that_overlap() {
+    // With this seed the shortest of the five rolls takes half a second, so that all bars are wide.
+    let (_launcher, ports) = launch(&[("ROLL_SEED", "3")]);
+    let seen = browse(true, async |browser| {
+        let rolled = roll(browser, &ports.frontend(), 5).await?;
+        let mut errors = severe(browser.get_log("browser").await?);
+        wait_for(browser, "a#view-trace").await?.click().await?;
+
+        wait_for(browser, "body[data-complete='true']").await?;
+        let bars = browser.query(By::Css(".bar[data-name^='async_roll_']")).wait(PATIENCE, INTERVAL);
+        let mut places = Vec::new();
+        for bar in bars.all_from_selector_required().await? {
+            let place = bar.rect().await?;
+            places.push((bar.attr("data-name").await?.unwrap_or_default(), place.x, place.x + place.width));
+        }
+        let text = async |css| wait_for(browser, css).await?.text().await;
+        let story = (text("#verdict").await?, text("#speedup").await?, text("#peak-concurrency").await?);
+        errors.extend(severe(browser.get_log("browser").await?));
+        let url = browser.current_url().await?.to_string();
+        Ok((rolled, places, story, errors, url))
+    });
+    let Some((rolled, places, (verdict, speedup, peak), errors, url)) = seen else { return };
+
+    rolled.check(5);
+    assert_eq!(url, format!("{}/trace/{}", ports.viewer(), rolled.trace_id));
+    assert_eq!(rolled.link, url);
+    assert_eq!(errors, [] as [String; 0]);
+
+    let mut names: Vec<_> = places.iter().map(|(name, ..)| name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["async_roll_0", "async_roll_1", "async_roll_2", "async_roll_3", "async_roll_4"]);
+    let last_left = places.iter().map(|(_, left, _)| *left).fold(f64::MIN, f64::max);
+    let first_right = places.iter().map(|(.., right)| *right).fold(f64::MAX, f64::min);
+    // By far more than a bar's rounded corner.
+    assert!(last_left + 100.0 < first_right, "the bars do not overlap: {places:?}");
+    assert!(verdict.contains("5 rolls"), "{verdict}");
+    assert!(speedup.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<f64>().unwrap() > 1.0, "{speedup}");
+    assert_eq!(peak, "5");
+}
+
+#[test]
+fn without_javascript_the_form_rolls_too() {
+    let (_launcher, ports) = launch(&[("ROLL_DELAY_MAX_MS", "0")]);
+    let seen = browse(false, async |browser| {
+        let rolled = roll(browser, &ports.frontend(), 3).await?;
+        Ok((rolled, browser.current_url().await?.to_string(), severe(browser.get_log("browser").await?)))
+    });
+    let Some((rolled, url, errors)) = seen else { return };
+
+    // The form was submitted, so no script did it.
+    assert!(url.contains("die=fair&async=on&times=3"), "{url}");
+    assert_eq!(errors, [] as [String; 0]);
+    rolled.check(3);
+    assert_eq!(rolled.link, format!("{}/trace/{}", ports.viewer(), rolled.trace_id));
+    let trace = format!("{}/api/traces/{}", ports.viewer(), rolled.trace_id);
+    eventually("the last roll's span in the viewer", || {
+        common::answer(http().get(&trace)).text.contains("async_roll_2").then_some(())
+    });
+}
+
+fn severe(log: Vec<BrowserLogEntry>) -> Vec<String> {
+    log.into_iter().filter(|entry| entry.level == "SEVERE").map(|entry| entry.message).collect()
+}

@@ -1,0 +1,140 @@
+//! `dice` without a role: what it says, and how it ends in good and bad times.
+
+use std::net::TcpListener;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::common::process::Process;
+use crate::common::{Ports, answer, eventually, http, launch, metrics};
+
+const PORTS: [u16; 5] = [3200, 4318, 8106, 8107, 8108];
+
+/// Waits until nobody listens any more where this system did.
+fn wait_until_gone(ports: Ports) {
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", port + ports.offset)).is_ok();
+    eventually("all ports free again", || PORTS.iter().all(free).then_some(()));
+}
+
+/// The last line that the launcher itself wrote.
+fn error_of(launcher: &Process) -> String {
+    let lines = launcher.lines();
+    let errors: Vec<_> = lines.iter().filter(|line| line.starts_with("error: ")).collect();
+    let [error] = errors.as_slice() else { panic!("not one error:\n{}", lines.join("\n")) };
+    (*error).clone()
+}
+
+#[test]
+fn it_says_what_runs_where_and_that_is_true() {
+    let (mut launcher, ports) = launch(&[("ROLL_DELAY_MAX_MS", "0")]);
+    launcher.wait_for(|line| line.starts_with("  trace-viewer"));
+    let text = launcher.text();
+    for url in [ports.frontend(), ports.dice_roller(), ports.die_service(), ports.viewer()] {
+        assert!(text.contains(&format!("  {url}  ")), "{url} is not in:\n{text}");
+        assert_eq!(answer(http().get(format!("{url}/ready"))).status, 200);
+    }
+    // What it proposes to try does what it says.
+    let tries: Vec<_> = text.lines().filter_map(|line| line.split_once("curl '")?.1.strip_suffix('\'')).collect();
+    assert_eq!(tries.len(), 4);
+    for url in tries {
+        assert_eq!(answer(http().get(url)).status, 200, "{url}");
+    }
+    let line = launcher.wait_for(|line| line.contains("Async roll batch completed"));
+    assert!(line.contains("  dice-roller   INFO     Async roll batch completed  die_type=fair times=5"), "{line}");
+
+    // The page leads to this system's own viewer, which has the trace.
+    let page = answer(http().get(ports.frontend())).text;
+    assert!(page.contains(&format!("{}/trace/{{trace_id}}", ports.viewer())), "{page}");
+    let id = answer(http().get(ports.frontend() + "/roll?die=fair")).trace_id();
+    let trace = format!("{}/api/traces/{id}", ports.viewer());
+    eventually("the trace in the viewer", || (answer(http().get(&trace)).status == 200).then_some(()));
+    assert!(launcher.stop().success());
+}
+
+#[test]
+fn ctrl_c_stops_callers_first_and_the_viewer_last() {
+    let (mut launcher, ports) = launch(&[("LOG_FORMAT", "json")]);
+    launcher.signal(Signal::SIGINT);
+    assert!(launcher.wait().success(), "{}", launcher.text());
+    let stopped = |line: &String| {
+        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        let message = line["message"].as_str()?;
+        ["Stopped", "Trace viewer stopped"].contains(&message).then(|| line["service"].as_str().map(str::to_owned))?
+    };
+    let order: Vec<_> = launcher.lines().iter().filter_map(stopped).collect();
+    assert_eq!(order, ["frontend", "dice-roller", "die-service", "trace-viewer"]);
+    wait_until_gone(ports);
+}
+
+#[test]
+fn a_second_ctrl_c_ends_all_at_once() {
+    let (mut launcher, ports) = launch(&[("ROLL_DELAY_MAX_MS", "60000"), ("ROLL_SEED", "1")]);
+    let url = ports.frontend() + "/roll-async?die=fair&times=20";
+    let client = std::thread::spawn(move || http().get(url).send().is_err());
+    let rolls = || metrics(&ports.dice_roller())["async_rolls_in_progress"];
+    eventually("rolls under way", || (rolls() > 0.0).then_some(()));
+
+    launcher.signal(Signal::SIGINT);
+    launcher.wait_for(|line| line.starts_with("Stopping frontend, dice-roller, die-service, trace-viewer"));
+    launcher.signal(Signal::SIGINT);
+    assert_eq!(launcher.wait().code(), Some(1));
+    assert!(error_of(&launcher).contains("asked twice"));
+    assert!(client.join().unwrap(), "the request was answered");
+    wait_until_gone(ports);
+}
+
+#[test]
+fn a_taken_port_is_said_before_anything_starts() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let offset = port - 8107;
+    let mut launcher = Process::start(&["--port-offset", &offset.to_string()], &[]);
+    assert_eq!(launcher.wait().code(), Some(1));
+    let lines = launcher.lines();
+    let [line] = lines.as_slice() else { panic!("not one line: {lines:#?}") };
+    assert!(line.contains(&format!("{port} (dice-roller)")), "{line}");
+    assert!(line.contains(&format!("--port-offset {}", offset + 100)), "{line}");
+}
+
+#[test]
+fn a_service_that_cannot_start_is_named_with_its_own_words() {
+    let mut launcher = Process::start(
+        &["--port-offset", &Ports::next().offset.to_string()],
+        &[("DIE_SPECIFICATIONS", "no-such-file.json")],
+    );
+    assert_eq!(launcher.wait().code(), Some(1));
+    let error = error_of(&launcher);
+    assert!(error.starts_with("error: die-service ended by itself (exit status: 1): die specifications"), "{error}");
+    assert!(error.contains("no-such-file.json") && error.ends_with("start again"), "{error}");
+    assert!(!launcher.text().contains("The system is running"));
+}
+
+#[cfg(target_os = "linux")] // finds processes in /proc
+#[test]
+fn a_service_that_dies_takes_the_others_with_it_in_order() {
+    let (mut launcher, ports) = launch(&[("LOG_FORMAT", "json")]);
+    kill(child(&launcher, "dice-roller"), Signal::SIGKILL).unwrap();
+    assert_eq!(launcher.wait().code(), Some(1));
+    let error = error_of(&launcher);
+    assert!(error.starts_with("error: dice-roller ended by itself (signal: 9 (SIGKILL))"), "{error}");
+    assert!(launcher.text().contains("Stopping frontend, die-service, trace-viewer"), "{}", launcher.text());
+    wait_until_gone(ports);
+}
+
+#[test]
+fn a_launcher_that_is_killed_leaves_nothing_behind() {
+    let (mut launcher, ports) = launch(&[]);
+    launcher.signal(Signal::SIGKILL);
+    launcher.wait();
+    wait_until_gone(ports);
+}
+
+/// The process of that role, among the children of `launcher`.
+#[cfg(target_os = "linux")]
+fn child(launcher: &Process, role: &str) -> Pid {
+    let id = launcher.id();
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    let plays = |pid: &&str| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap().contains(role);
+    let pid = children.split_whitespace().find(plays).unwrap_or_else(|| panic!("no {role} among {children}"));
+    Pid::from_raw(pid.parse().unwrap())
+}
