@@ -2,6 +2,7 @@
 //!
 //! Needs chromium and chromedriver (Debian: `apt-get install chromium chromium-driver`). Without them the tests say
 //! `SKIPPED: …` and pass; with `REQUIRE_BROWSER=1` they fail instead.
+#![allow(clippy::unwrap_used)] // a panic is how a test reports
 
 #[path = "common/mod.rs"]
 mod common;

@@ -1,4 +1,5 @@
 //! The whole system, from the outside: real processes, real requests, and what they leave behind.
+#![allow(clippy::unwrap_used)] // a panic is how a test reports
 
 #[path = "../common/mod.rs"]
 mod common;
