@@ -1,11 +1,6 @@
 //! What became of the telemetry itself: how many spans and log records left, and how many were lost, and why.
 //!
-//! The SDK drops what does not fit its queue, says so once in a log line, and calls an export that was refused a
-//! success at shutdown. An operator needs numbers that an alert can watch. So a [`Gate`] stands around each batch
-//! processor: it lets in only what fits (and counts the rest), and the exporter tells it what became of each batch.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+//! Numbers that an alert can watch; `batcher.rs` and the exporters tell them what became of each item.
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
@@ -72,39 +67,5 @@ impl Delivery {
 
     pub(crate) fn logs_dropped(&self, loss: Loss, count: usize) {
         self.logs_dropped.with_label_values(&[loss.reason()]).inc_by(count as u64);
-    }
-}
-
-/// Counts what is inside a batch processor, queue and running export together, against the queue's size.
-///
-/// Because the gate is never wider than the SDK's queue, the SDK itself never drops.
-#[derive(Debug, Clone)]
-pub(crate) struct Gate {
-    inside: Arc<AtomicUsize>,
-    capacity: usize,
-}
-
-impl Gate {
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self { inside: Arc::default(), capacity }
-    }
-
-    /// Takes a place; false when all are taken.
-    pub(crate) fn enter(&self) -> bool {
-        let free = self.inside.fetch_add(1, Ordering::Relaxed) < self.capacity;
-        if !free {
-            self.leave(1);
-        }
-        free
-    }
-
-    /// Gives `count` places back.
-    pub(crate) fn leave(&self, count: usize) {
-        self.inside.fetch_sub(count, Ordering::Relaxed);
-    }
-
-    /// How many are inside now: after a shutdown, those that never left.
-    pub(crate) fn inside(&self) -> usize {
-        self.inside.load(Ordering::Relaxed)
     }
 }

@@ -17,6 +17,7 @@
 //! join into one trace), `traces.rs` (a span's way out), `logs.rs`, `metrics.rs`, `life.rs`. This crate knows HTTP and
 //! OpenTelemetry; it does not know what its services are about.
 
+mod batcher;
 mod breaker;
 mod client;
 pub mod config;
@@ -73,7 +74,7 @@ use settings::Settings;
 use traces::Traces;
 
 /// How long the end may take once requests have drained: spans and logs that have not left by then are counted as lost.
-const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
 /// The telemetry of this process, from its start to the last span.
 pub struct Telemetry {
@@ -140,7 +141,7 @@ impl Telemetry {
         let otel = &settings.otel;
         let resource = resource::resource(service, version, otel);
         let traces = match memory {
-            Some(memory) => Traces::to(memory, resource.clone(), &delivery),
+            Some(memory) => Traces::to(memory, resource.clone()),
             None => Traces::new(otel, resource.clone(), &delivery)?,
         };
         let records = LogRecords::new(otel, resource, &delivery)?;

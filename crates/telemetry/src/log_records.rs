@@ -4,36 +4,35 @@
 //! takes from the same context as `logs.rs` does. Lists stay lists.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use futures::executor::block_on;
+use opentelemetry::InstrumentationScope;
 use opentelemetry::logs::{AnyValue, LogRecord, Logger, LoggerProvider, Severity};
 use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::logs::{
-    BatchConfigBuilder, BatchLogProcessor, LogBatch, LogExporter, LogProcessor, SdkLogRecord, SdkLogger,
-    SdkLoggerProvider,
-};
+use opentelemetry_sdk::logs::{LogBatch, LogExporter, LogProcessor, SdkLogRecord, SdkLogger, SdkLoggerProvider};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 
-use crate::delivery::{Delivery, Gate, Loss};
+use crate::FLUSH_LIMIT;
+use crate::batcher::Batcher;
+use crate::delivery::Delivery;
 use crate::logs::{is_list, level_name};
 use crate::settings::{LogsExporter, Otel};
 use crate::traces::export_client;
 
-/// Records that may wait, and most in one export: the same load as the spans, about one line a span.
-const QUEUE: usize = 65_536;
-const BATCH: usize = 4096;
-
-/// The logger provider, and the gate that knows at the end what did not leave.
+/// The logger provider, and the queue that knows at the end what did not leave.
 pub(crate) struct LogRecords {
     provider: SdkLoggerProvider,
-    gate: Gate,
-    delivery: Delivery,
+    queue: Arc<Batcher<Record>>,
 }
+
+type Record = (SdkLogRecord, InstrumentationScope);
 
 impl LogRecords {
     /// None unless `OTEL_LOGS_EXPORTER=otlp`.
@@ -45,7 +44,7 @@ impl LogRecords {
             return Ok(None);
         }
         let export = otel.logs();
-        let exporter = opentelemetry_otlp::LogExporter::builder()
+        let mut exporter = opentelemetry_otlp::LogExporter::builder()
             .with_http()
             .with_http_client(export_client(export.timeout)?)
             .with_endpoint(export.url)
@@ -54,17 +53,16 @@ impl LogRecords {
             .with_protocol(Protocol::HttpBinary)
             .build()
             .context("the OTLP log exporter could not be built")?;
-        let gate = Gate::new(QUEUE);
-        let exporter = CountedExporter { inner: exporter, gate: gate.clone(), delivery: delivery.clone() };
-        let config = BatchConfigBuilder::default()
-            .with_max_queue_size(QUEUE)
-            .with_max_export_batch_size(BATCH)
-            .with_scheduled_delay(Duration::from_millis(otel.otel_bsp_schedule_delay))
-            .build();
-        let inner = BatchLogProcessor::builder(exporter).with_batch_config(config).build();
-        let counted = Counted { inner, gate: gate.clone(), delivery: delivery.clone() };
-        let provider = SdkLoggerProvider::builder().with_resource(resource).with_log_processor(counted).build();
-        Ok(Some(Self { provider, gate, delivery: delivery.clone() }))
+        exporter.set_resource(&resource);
+        let export = move |batch: Vec<Record>| {
+            let records: Vec<_> = batch.iter().map(|(record, scope)| (record, scope)).collect();
+            block_on(exporter.export(LogBatch::new(&records))).is_ok()
+        };
+        let delivery = delivery.clone();
+        let lost = move |loss, count| delivery.logs_dropped(loss, count);
+        let queue = Arc::new(Batcher::start("log-exporter", otel.bounds(), export, lost)?);
+        let provider = SdkLoggerProvider::builder().with_resource(resource).with_log_processor(Batched(queue.clone()));
+        Ok(Some(Self { provider: provider.build(), queue }))
     }
 
     pub(crate) fn layer(&self) -> LogRecordLayer {
@@ -73,8 +71,7 @@ impl LogRecords {
 
     /// Exports what is left, within `limit`, and counts what did not leave.
     pub(crate) fn shutdown(&self, limit: Duration) {
-        let _ = self.provider.shutdown_with_timeout(limit);
-        self.delivery.logs_dropped(Loss::Shutdown, self.gate.inside());
+        self.queue.shutdown(limit);
     }
 }
 
@@ -157,59 +154,27 @@ impl Visit for Attributes<'_> {
     }
 }
 
-/// As the span processor of the same name: lets in what fits, counts the rest.
-#[derive(Debug)]
-struct Counted {
-    inner: BatchLogProcessor,
-    gate: Gate,
-    delivery: Delivery,
+/// Hands each record to the queue.
+struct Batched(Arc<Batcher<Record>>);
+
+impl Debug for Batched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Batched")
+    }
 }
 
-impl LogProcessor for Counted {
-    fn emit(&self, record: &mut SdkLogRecord, scope: &opentelemetry::InstrumentationScope) {
-        if self.gate.enter() {
-            self.inner.emit(record, scope);
-        } else {
-            self.delivery.logs_dropped(Loss::QueueFull, 1);
-        }
+impl LogProcessor for Batched {
+    fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
+        self.0.push((record.clone(), scope.clone()));
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        self.inner.force_flush()
+        self.0.flush(FLUSH_LIMIT);
+        Ok(())
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.inner.shutdown_with_timeout(timeout)
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        self.inner.set_resource(resource);
-    }
-}
-
-#[derive(Debug)]
-struct CountedExporter {
-    inner: opentelemetry_otlp::LogExporter,
-    gate: Gate,
-    delivery: Delivery,
-}
-
-impl LogExporter for CountedExporter {
-    async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
-        let count = batch.iter().count();
-        let result = self.inner.export(batch).await;
-        if result.is_err() {
-            self.delivery.logs_dropped(Loss::ExportFailed, count);
-        }
-        self.gate.leave(count);
-        result
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.inner.shutdown_with_timeout(timeout)
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        self.inner.set_resource(resource);
+        self.0.shutdown(timeout);
+        Ok(())
     }
 }

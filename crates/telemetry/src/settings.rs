@@ -10,6 +10,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
+use crate::batcher::Bounds;
 use crate::config::{Action, LogFormat, base_url, within};
 
 /// What every service of the system can be told about its telemetry and its life.
@@ -214,6 +215,15 @@ impl Otel {
             timeout: Duration::from_millis(
                 self.otel_exporter_otlp_logs_timeout.unwrap_or(self.otel_exporter_otlp_timeout),
             ),
+        }
+    }
+
+    /// The bounds of the queues, which spans and log records share.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            max_queue_size: self.otel_bsp_max_queue_size,
+            max_export_batch_size: self.otel_bsp_max_export_batch_size.min(self.otel_bsp_max_queue_size),
+            schedule_delay: Duration::from_millis(self.otel_bsp_schedule_delay),
         }
     }
 

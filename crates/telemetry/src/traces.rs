@@ -1,27 +1,28 @@
 //! The trace signal: how spans are sampled, queued, exported and counted.
 //!
-//! A span's way out: `tracing` span → the OpenTelemetry layer (`lib.rs`) → [`Counted`] processor → the SDK's batch
-//! processor, a thread of its own → [`CountedExporter`] → OTLP over HTTP.
+//! A span's way out: `tracing` span → the OpenTelemetry layer (`lib.rs`) → [`Batched`] → the queue and its thread
+//! (`batcher.rs`) → OTLP over HTTP.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::executor::block_on;
 use opentelemetry::Context;
 use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor,
-};
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor};
 
-use crate::delivery::{Delivery, Gate, Loss};
+use crate::FLUSH_LIMIT;
+use crate::batcher::Batcher;
+use crate::delivery::Delivery;
 use crate::settings::{Export, Otel, SamplerName, TracesExporter};
 
-/// The tracer provider, and the gate that knows at the end what did not leave.
+/// The tracer provider, and the queue that knows at the end what did not leave.
 pub(crate) struct Traces {
     pub(crate) provider: SdkTracerProvider,
-    gate: Gate,
-    delivery: Delivery,
+    queue: Option<Arc<Batcher<SpanData>>>,
 }
 
 impl Traces {
@@ -29,32 +30,29 @@ impl Traces {
     /// When the exporter cannot be built, for example because `OTEL_EXPORTER_OTLP_COMPRESSION` asks for one that this
     /// build lacks.
     pub(crate) fn new(otel: &Otel, resource: Resource, delivery: &Delivery) -> anyhow::Result<Self> {
-        let gate = Gate::new(otel.otel_bsp_max_queue_size);
-        let provider = SdkTracerProvider::builder().with_resource(resource).with_sampler(sampler(otel));
-        let provider = match otel.otel_traces_exporter {
-            TracesExporter::Otlp => provider.with_span_processor(batched(otlp(otel.traces())?, otel, &gate, delivery)),
+        let queue = match otel.otel_traces_exporter {
+            TracesExporter::Otlp => Some(queue(otlp(otel.traces())?, otel, &resource, delivery)?),
             TracesExporter::Console => {
-                let console = opentelemetry_stdout::SpanExporter::default();
-                provider.with_span_processor(batched(console, otel, &gate, delivery))
+                Some(queue(opentelemetry_stdout::SpanExporter::default(), otel, &resource, delivery)?)
             }
-            TracesExporter::None => provider,
+            TracesExporter::None => None,
         };
-        Ok(Self { provider: provider.build(), gate, delivery: delivery.clone() })
+        let mut provider = SdkTracerProvider::builder().with_resource(resource).with_sampler(sampler(otel));
+        if let Some(queue) = &queue {
+            provider = provider.with_span_processor(Batched(queue.clone()));
+        }
+        Ok(Self { provider: provider.build(), queue })
     }
 
     /// Spans go to `exporter` as they end, for tests.
-    pub(crate) fn to(exporter: impl SpanExporter + 'static, resource: Resource, delivery: &Delivery) -> Self {
+    pub(crate) fn to(exporter: impl SpanExporter + 'static, resource: Resource) -> Self {
         let provider = SdkTracerProvider::builder().with_resource(resource).with_simple_exporter(exporter).build();
-        Self { provider, gate: Gate::new(0), delivery: delivery.clone() }
+        Self { provider, queue: None }
     }
 
     /// Exports what is left, within `limit`, and returns how many spans were lost to the end of the process.
     pub(crate) fn shutdown(&self, limit: Duration) -> usize {
-        // Its answer says nothing about the export (a refused one is `Ok`); the gate's count does.
-        let _ = self.provider.shutdown_with_timeout(limit);
-        let lost = self.gate.inside();
-        self.delivery.spans_dropped(Loss::Shutdown, lost);
-        lost
+        self.queue.as_ref().map_or(0, |queue| queue.shutdown(limit))
     }
 }
 
@@ -92,83 +90,52 @@ pub(crate) fn export_client(timeout: Duration) -> anyhow::Result<reqwest::blocki
     reqwest::blocking::Client::builder().timeout(timeout).build().context("the export client could not be built")
 }
 
-fn batched<E: SpanExporter + 'static>(exporter: E, otel: &Otel, gate: &Gate, delivery: &Delivery) -> Counted {
-    let exporter = CountedExporter { inner: exporter, gate: gate.clone(), delivery: delivery.clone() };
-    let config = BatchConfigBuilder::default()
-        .with_max_queue_size(otel.otel_bsp_max_queue_size)
-        .with_max_export_batch_size(otel.otel_bsp_max_export_batch_size.min(otel.otel_bsp_max_queue_size))
-        .with_scheduled_delay(Duration::from_millis(otel.otel_bsp_schedule_delay))
-        .build();
-    let inner = BatchSpanProcessor::builder(exporter).with_batch_config(config).build();
-    Counted { inner, gate: gate.clone(), delivery: delivery.clone() }
+/// The queue in front of `exporter`, and the thread between the two.
+fn queue(
+    mut exporter: impl SpanExporter + 'static,
+    otel: &Otel,
+    resource: &Resource,
+    delivery: &Delivery,
+) -> anyhow::Result<Arc<Batcher<SpanData>>> {
+    exporter.set_resource(resource);
+    let (exported, lost) = (delivery.clone(), delivery.clone());
+    let export = move |batch: Vec<SpanData>| {
+        let count = batch.len();
+        let accepted = block_on(exporter.export(batch)).is_ok();
+        if accepted {
+            exported.spans_exported(count);
+        }
+        accepted
+    };
+    let lost = move |loss, count| lost.spans_dropped(loss, count);
+    Ok(Batcher::start("span-exporter", otel.bounds(), export, lost)?.into())
 }
 
-/// Lets a finished span into the batch processor while there is room, and counts it as dropped otherwise.
-#[derive(Debug)]
-struct Counted {
-    inner: BatchSpanProcessor,
-    gate: Gate,
-    delivery: Delivery,
-}
+/// Hands each sampled span to the queue when it ends.
+struct Batched(Arc<Batcher<SpanData>>);
 
-impl SpanProcessor for Counted {
-    fn on_start(&self, span: &mut Span, context: &Context) {
-        self.inner.on_start(span, context);
+impl std::fmt::Debug for Batched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Batched")
     }
+}
+
+impl SpanProcessor for Batched {
+    fn on_start(&self, _: &mut Span, _: &Context) {}
 
     fn on_end(&self, span: SpanData) {
-        if !span.span_context.is_sampled() {
-            return;
-        }
-        if self.gate.enter() {
-            self.inner.on_end(span);
-        } else {
-            self.delivery.spans_dropped(Loss::QueueFull, 1);
+        if span.span_context.is_sampled() {
+            self.0.push(span);
         }
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        self.inner.force_flush()
+        self.0.flush(FLUSH_LIMIT);
+        Ok(())
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.inner.shutdown_with_timeout(timeout)
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        self.inner.set_resource(resource);
-    }
-}
-
-/// Tells the gate and the counters what became of each batch.
-#[derive(Debug)]
-struct CountedExporter<E> {
-    inner: E,
-    gate: Gate,
-    delivery: Delivery,
-}
-
-impl<E: SpanExporter> SpanExporter for CountedExporter<E> {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let count = batch.len();
-        let result = self.inner.export(batch).await;
-        match &result {
-            Ok(()) => self.delivery.spans_exported(count),
-            Err(_) => self.delivery.spans_dropped(Loss::ExportFailed, count),
-        }
-        self.gate.leave(count);
-        result
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.inner.shutdown_with_timeout(timeout)
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        self.inner.force_flush()
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        self.inner.set_resource(resource);
+        self.0.shutdown(timeout);
+        Ok(())
     }
 }
