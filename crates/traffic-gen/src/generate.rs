@@ -104,6 +104,7 @@ async fn make(
             None => load::users(config, seed, caller, outcomes).await,
             Some(rate) => load::fixed_rate(config, rate, requests, seed, caller, outcomes).await,
         }
+        Ok(())
     };
     let mut account = Account::new()?;
     let taking_in = async {
@@ -119,7 +120,7 @@ async fn make(
     // A fixed rate makes every request that it planned within the duration, late ones too.
     let duration = if config.rate.is_none() { config.duration() } else { None };
     tokio::select! {
-        ((), taken_in) = future::join(load, taking_in) => taken_in?,
+        ended = future::try_join(load, taking_in) => drop(ended?),
         never = clock.run(duration, telemetry::stop_signal()?) => match never {},
     }
 

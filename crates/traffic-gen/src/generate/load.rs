@@ -34,10 +34,8 @@ async fn live(user: User, caller: Caller, outcomes: Outcomes) {
         if made > 0 && stopped_while_thinking(&caller.stop, request.think).await {
             break;
         }
-        // Nobody receives outcomes any more when the run has failed; then nothing is left to do.
-        if outcomes.send(caller.make(request, Instant::now()).await).is_err() {
-            break;
-        }
+        // Fails only when the run has failed and is about to drop this user.
+        let _ = outcomes.send(caller.make(request, Instant::now()).await);
         made += 1;
     }
     tracing::info!(requests = made, "User {id} finished");

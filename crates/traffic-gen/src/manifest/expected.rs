@@ -59,7 +59,7 @@ fn failed_rolls(status: StatusCode, detail: &str) -> Option<FailedRolls> {
         return None;
     }
     if let Some(batch) = detail.strip_prefix("Async roll batch failed: roll") {
-        let (indices, _) = batch.trim_start_matches('s').split_once(" of ")?;
+        let (indices, _) = batch.split_once(" of ")?;
         return u32::try_from(indices.split(',').count()).ok().map(FailedRolls::Batch);
     }
     (detail.starts_with("Die '") && detail.ends_with("' failed!")).then_some(FailedRolls::Single)

@@ -8,6 +8,7 @@
 mod processes;
 mod stub;
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -24,10 +25,11 @@ fn main() -> ExitCode {
     if let Some(role) = std::env::args().nth(1).filter(|role| processes::ROLES.contains(&&**role)) {
         return processes::serve(&role);
     }
-    let tests: [Test; 9] = [
+    let tests: [Test; 10] = [
+        ("a_request_is_a_root_span_with_its_call_below", a_request_is_a_root_span_with_its_call_below),
         ("the_backend_holds_what_the_manifest_says", the_backend_holds_what_the_manifest_says),
         ("verify_finds_the_spans_of_a_service_that_does_not_export", verify_finds_lost_spans),
-        ("a_request_without_an_answer_is_marked", a_request_without_an_answer_is_marked),
+        ("requests_without_an_answer_are_marked", requests_without_an_answer_are_marked),
         ("the_same_seed_makes_the_same_requests", the_same_seed_makes_the_same_requests),
         ("a_stall_counts_for_all_who_came_meanwhile", a_stall_counts_for_all_who_came_meanwhile),
         ("ctrl_c_ends_with_the_summary", ctrl_c_ends_with_the_summary),
@@ -66,6 +68,67 @@ fn verify(system: &System, manifest: &str, wait: &str) -> (bool, Value) {
     (run.status.success(), serde_json::from_str(&run.stdout).unwrap())
 }
 
+/// The spans of a trace, by name, once its root has arrived.
+fn spans(system: &System, trace_id: &str) -> HashMap<String, Value> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let url = format!("{}/api/traces/{trace_id}", system.viewer);
+    loop {
+        let answer = reqwest::blocking::get(&url).unwrap();
+        let trace: Value = if answer.status() == 200 { answer.json().unwrap() } else { Value::Null };
+        let batches = trace["batches"].as_array().into_iter().flatten();
+        let scopes = batches.flat_map(|batch| batch["scopeSpans"].as_array().unwrap());
+        let spans = scopes.flat_map(|scope| scope["spans"].as_array().unwrap()).cloned();
+        let spans: HashMap<_, _> = spans.map(|span| (span["name"].as_str().unwrap().to_owned(), span)).collect();
+        if spans.keys().any(|name| name.starts_with("simulated_user")) {
+            return spans;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn a_request_is_a_root_span_with_its_call_below(_: &Path) {
+    let system = System::start(&[]);
+    let root = |flags: &[&str]| {
+        let flags =
+            [&["--num-users=1", "--max-rolls-per-user=1", "--dice=fair", "--max-async-rolls=1"], flags].concat();
+        let (lines, _) = traffic(&system, &flags);
+        let line = lines.iter().find(|line| line["message"].as_str().unwrap().contains(" result: ")).unwrap();
+        let root_id = line["span_id"].as_str().unwrap();
+        let mut spans = spans(&system, line["trace_id"].as_str().unwrap());
+        let route = spans.keys().find(|name| name.starts_with("GET /roll")).unwrap().clone();
+        assert_eq!(spans[&route]["kind"], "SPAN_KIND_SERVER", "the trace goes on in the services");
+        let name = spans.keys().find(|name| name.starts_with("simulated_user")).unwrap().clone();
+        let root = spans.remove(&name).unwrap();
+        assert_eq!((&root["kind"], &root["parentSpanId"]), (&"SPAN_KIND_INTERNAL".into(), &Value::Null), "{root_id}");
+        let attributes = root["attributes"].as_array().unwrap().iter();
+        let mut attributes: Vec<_> =
+            attributes.map(|one| format!("{}={}", one["key"].as_str().unwrap(), one["value"])).collect();
+        attributes.sort();
+        (name, line["message"].as_str().unwrap().rsplit(' ').next().unwrap().to_owned(), attributes)
+    };
+    let common = |batch: &str| {
+        vec![
+            r#"die.type={"stringValue":"fair"}"#.to_owned(),
+            r#"request.number={"intValue":"1"}"#.to_owned(),
+            r#"request.status={"stringValue":"success"}"#.to_owned(),
+            r#"user.id={"stringValue":"1"}"#.to_owned(),
+            format!(r#"async.enabled={{"boolValue":{batch}}}"#),
+        ]
+    };
+    let sorted = |mut expected: Vec<String>, more: &[String]| {
+        expected.extend_from_slice(more);
+        expected.sort();
+        expected
+    };
+    let (name, total, attributes) = root(&["--async-probability=1"]);
+    let result = format!(r#"async.total_result={{"intValue":"{total}"}}"#);
+    let size = r#"async.batch_size={"intValue":"1"}"#.to_owned();
+    assert_eq!((&*name, attributes), ("simulated_user_async_request", sorted(common("true"), &[size, result])));
+    let (name, value, attributes) = root(&["--async-probability=0"]);
+    let result = format!(r#"roll.value={{"intValue":"{value}"}}"#);
+    assert_eq!((&*name, attributes), ("simulated_user_sync_request", sorted(common("false"), &[result])));
+}
+
 fn manifest_in(directory: &Path) -> String {
     directory.join("manifest.jsonl").to_string_lossy().into_owned()
 }
@@ -86,7 +149,7 @@ fn the_backend_holds_what_the_manifest_says(directory: &Path) {
         assert_eq!(report[nothing], 0, "{nothing} in {report}");
     }
     // The log lines of a request carry its trace's id.
-    let ids: std::collections::HashSet<_> = lines.iter().filter_map(|line| line["trace_id"].as_str()).collect();
+    let ids: HashSet<_> = lines.iter().filter_map(|line| line["trace_id"].as_str()).collect();
     assert_eq!(ids.len() as u64, summary["requests"].as_u64().unwrap());
 }
 
@@ -110,7 +173,7 @@ fn verify_finds_lost_spans(directory: &Path) {
     );
 }
 
-fn a_request_without_an_answer_is_marked(directory: &Path) {
+fn requests_without_an_answer_are_marked(directory: &Path) {
     let system = System::start(&[("dice-roller", "ROLL_DELAY_MAX_MS", "60000")]);
     let manifest = manifest_in(directory);
     let flags = ["--num-users=3", "--max-rolls-per-user=1", "--dice=fair", "--request-timeout-ms=200"];
@@ -122,6 +185,17 @@ fn a_request_without_an_answer_is_marked(directory: &Path) {
     assert!(lossless, "what must be there at least is there: {report}");
     assert_eq!(report["traces_not_exact"], 3);
     assert!(report["spans_expected"].as_u64().unwrap() >= 6, "{report}");
+
+    // Ctrl-C waits a while for answers, not as long as a user would.
+    let flags = ["--num-users=3", "--dice=fair", "--async-probability=1", "--manifest", &manifest];
+    let mut run = Program::traffic(&system, &flags);
+    run.wait_for("User 3 making");
+    run.interrupt();
+    let run = run.finish();
+    let summary: Value = serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(summary["summary"]["errors"], serde_json::json!({ "stopped": 3 }));
+    let (lossless, report) = verify(&system, &manifest, "10");
+    assert!(lossless && report["traces_not_exact"] == 3, "{report}");
 }
 
 fn the_same_seed_makes_the_same_requests(_: &Path) {
@@ -198,7 +272,9 @@ fn what_cannot_work_is_said(directory: &Path) {
         assert!(code == Some(2) && text.contains(setting), "{text}");
     }
     let unwritable = directory.join("missing").join("manifest");
-    let (code, text) = said(generator, &["--otel-traces-exporter=otlp", "--manifest", &unwritable.to_string_lossy()]);
+    let frontend = format!("--frontend-url={}", StallingFrontend::start(Duration::ZERO).url);
+    let manifest = format!("--manifest={}", unwritable.display());
+    let (code, text) = said(generator, &["--otel-traces-exporter=otlp", &frontend, &manifest]);
     assert!(code == Some(1) && text.contains("MANIFEST"), "{text}");
 
     let performance = env!("CARGO_BIN_EXE_async-performance");
