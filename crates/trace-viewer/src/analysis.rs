@@ -109,7 +109,6 @@ fn measure<'a>(tree: &Tree<'a>, likeness: Likeness<'a>, members: &[usize]) -> Si
 
 /// How many of `spans` (start, end) are under way, from each moment on at which that changes.
 fn steps(spans: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, usize)> {
-    // At the same moment ends come before starts: one that starts as another ends does not overlap it.
     let mut changes: Vec<(u64, i8)> =
         spans.filter(|(start, end)| start < end).flat_map(|(start, end)| [(start, 1), (end, -1)]).collect();
     changes.sort_unstable();
@@ -117,6 +116,7 @@ fn steps(spans: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, usize)> {
     let mut under_way = 0usize;
     for (at, change) in changes {
         under_way = under_way.saturating_add_signed(change.into());
+        // Of one moment only the last number counts: a span that starts as another ends does not overlap it.
         match steps.last_mut() {
             Some(last) if last.0 == at => last.1 = under_way,
             _ => steps.push((at, under_way)),

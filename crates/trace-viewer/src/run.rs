@@ -57,11 +57,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         stop.send_replace(true);
         tokio::time::sleep(DRAIN).await;
     };
-    tokio::select! {
-        ended = served => ended.map(|_| ()).context("a listener failed")?,
-        () = asked_to_stop => {}
-    }
-    info!("Trace viewer stopped");
+    let drained = tokio::select! {
+        ended = served => ended.map(|_| true).context("a listener failed")?,
+        () = asked_to_stop => false,
+    };
+    info!(drained, "Trace viewer stopped");
     Ok(())
 }
 

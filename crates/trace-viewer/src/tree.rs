@@ -160,6 +160,8 @@ pub(crate) mod tests {
         assert_eq!(shape(&tree), [(3, 0), (5, 1), (4, 0)]);
         assert_eq!((tree.has_root, tree.orphans, tree.is_complete()), (false, 2, false));
         assert_eq!(tree.top.map(|i| tree.nodes[i].start), Some(4), "of equally long ones the later");
+        let tree = Tree::new(vec![span(1, 0), span(4, 3)]);
+        assert_eq!((tree.has_root, tree.orphans, tree.is_complete()), (true, 1, false));
         let tree = Tree::new(vec![span(3, 2), span(4, 2), span(5, 3), span(2, 0)]);
         assert_eq!(shape(&tree), [(2, 0), (3, 1), (5, 2), (4, 1)]);
         assert!(tree.is_complete());

@@ -93,6 +93,8 @@ fn all_conditions_of_a_query_hold_for_one_span() {
         ("{ span.die.error_rate >= 0.1 && span.die.error = true }", vec!["long"]),
         ("{ .die.faces = 7 }", vec!["long"]),
         (r#"{ .times = "5" }"#, vec![]),
+        (r#"{ .times != "x" }"#, vec![]),
+        (r#"{ .times < "x" }"#, vec![]),
         (r#"{ .die.type != "fair" }"#, vec!["long"]),
         (r#"{ span.service.name = "frontend" }"#, vec![]),
         (r#"{ .service.name = "frontend" && .service.name != "x" }"#, vec!["long", "short"]),
