@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{CommandFactory, FromArgMatches};
 use nix::sys::signal::{Signal, kill};
@@ -133,11 +133,18 @@ impl Program {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap())
     }
 
-    /// Waits for the end.
+    /// Waits for the end, which has to come within a minute.
     pub(crate) fn finish(mut self) -> Finished {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let status = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None => assert!(Instant::now() < deadline, "still running; this was:\n{}", self.seen),
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
         let mut stderr = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-        let status = self.child.wait().unwrap();
         let mut stdout = std::mem::take(&mut self.seen);
         for line in self.lines.iter() {
             stdout.push_str(&line);
