@@ -68,22 +68,23 @@ fn verify(system: &System, manifest: &str, wait: &str) -> (bool, Value) {
     (run.status.success(), serde_json::from_str(&run.stdout).unwrap())
 }
 
-/// The spans of a trace, by name, once its root has arrived.
+/// The spans of a trace, by name, once its root and those of the frontend have arrived.
 fn spans(system: &System, trace_id: &str) -> HashMap<String, Value> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let url = format!("{}/api/traces/{trace_id}", system.viewer);
-    loop {
+    for _ in 0..400 {
         let answer = reqwest::blocking::get(&url).unwrap();
         let trace: Value = if answer.status() == 200 { answer.json().unwrap() } else { Value::Null };
         let batches = trace["batches"].as_array().into_iter().flatten();
         let scopes = batches.flat_map(|batch| batch["scopeSpans"].as_array().unwrap());
         let spans = scopes.flat_map(|scope| scope["spans"].as_array().unwrap()).cloned();
         let spans: HashMap<_, _> = spans.map(|span| (span["name"].as_str().unwrap().to_owned(), span)).collect();
-        if spans.keys().any(|name| name.starts_with("simulated_user")) {
+        if ["simulated_user", "GET /roll"].iter().all(|start| spans.keys().any(|name| name.starts_with(start))) {
             return spans;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+    panic!("trace {trace_id} did not arrive");
 }
 
 fn a_request_is_a_root_span_with_its_call_below(_: &Path) {
