@@ -198,6 +198,17 @@ fn a_span_shows_what_it_recorded_and_the_log_lines_written_in_it() {
 }
 
 #[test]
+fn a_span_that_ends_before_it_starts_has_no_length() {
+    let viewer = Viewer::start(&[]);
+    let trace = new_trace();
+    viewer.send("x", &[span(&trace, 1, 0, "a", 9, 5), span(&trace, 2, 1, "b", 3, 4)]);
+    let view = viewer.json(&format!("/view/traces/{trace}"));
+    let lengths: Vec<_> = view["rows"].as_array().expect("rows").iter().map(|row| row["duration"].as_u64()).collect();
+    assert_eq!(lengths, [Some(0), Some(1_000_000)]);
+    assert_eq!(viewer.json("/api/search")["traces"][0]["durationMs"], 6);
+}
+
+#[test]
 fn log_lines_may_come_before_their_spans() {
     let viewer = Viewer::start(&[]);
     let trace = new_trace();
