@@ -99,11 +99,24 @@ where
     }
 }
 
-/// A clap value parser for the address of another service: an absolute `http` or `https` URL without a query.
+/// A clap value parser for the address of another service: an absolute URL that paths can be joined to.
 ///
 /// # Errors
 /// What is wrong with the text.
 pub fn base_url(text: &str) -> Result<reqwest::Url, String> {
+    let mut url = absolute_url(text)?;
+    if !url.path().ends_with('/') {
+        // `Url::join` would replace the last segment of `http://host/prefix`.
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Ok(url)
+}
+
+/// A clap value parser for an absolute `http` or `https` URL without a query, used as it is.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn absolute_url(text: &str) -> Result<reqwest::Url, String> {
     let allowed = "allowed: an absolute URL such as http://127.0.0.1:8106";
     let url = reqwest::Url::parse(text).map_err(|error| format!("{error}; {allowed}"))?;
     let plain = matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none();
@@ -162,6 +175,16 @@ mod tests {
         assert!(example(&["--nonsense"]).unwrap_err().contains("--nonsense"));
         let missing = one_line(&parse::<Needy>(["needy".into()]).unwrap_err());
         assert!(missing.ends_with("--file <FILE>"), "{missing}");
+    }
+
+    #[test]
+    fn paths_can_be_joined_to_a_base_url() {
+        let joined = |base: &str| base_url(base).unwrap().join("dice").unwrap().to_string();
+        assert_eq!(joined("http://h:1"), "http://h:1/dice");
+        assert_eq!(joined("http://h/prefix"), "http://h/prefix/dice");
+        for bad in ["", "h:1", "/dice", "ftp://h", "http://h?x=1", "http://"] {
+            assert!(base_url(bad).unwrap_err().contains("allowed"), "{bad}");
+        }
     }
 
     #[test]

@@ -131,8 +131,7 @@ impl Telemetry {
         out: impl std::io::Write + Send + 'static,
         memory: Option<InMemorySpanExporter>,
     ) -> anyhow::Result<(Self, impl Subscriber + Send + Sync)> {
-        // One TLS implementation for every client of the process; a second call changes nothing.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        install_tls();
         let registry = Registry::new();
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
@@ -230,6 +229,12 @@ impl Handle {
         life::serve(listener, app, self.readiness.clone(), self.grace, stop_signal()?).await;
         Ok(())
     }
+}
+
+/// One TLS implementation for every client of the process; reqwest panics where none is installed.
+fn install_tls() {
+    // A second call changes nothing, and says so.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 /// Spans to OpenTelemetry, without the bridge's own bookkeeping (source lines, threads, busy times) and without log

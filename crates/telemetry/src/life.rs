@@ -131,6 +131,7 @@ pub fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
 /// # Errors
 /// When it does not answer 200 within two seconds.
 pub fn healthcheck(port: u16) -> anyhow::Result<()> {
+    crate::install_tls();
     let client = reqwest::blocking::Client::builder().timeout(Duration::from_secs(2)).build()?;
     client.get(format!("http://127.0.0.1:{port}/health")).send()?.error_for_status()?;
     Ok(())

@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
 use crate::batcher::Bounds;
-use crate::config::{Action, LogFormat, base_url, within};
+use crate::config::{Action, LogFormat, absolute_url, within};
 
 /// What every service of the system can be told about its telemetry and its life.
 #[derive(Debug, Clone, clap::Args)]
@@ -74,15 +74,15 @@ pub struct Otel {
     pub otel_propagators: Vec<PropagatorName>,
 
     /// OTLP receiver; `/v1/traces` and `/v1/logs` are appended
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", default_value = "http://localhost:4318", value_parser = base_url)]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", default_value = "http://localhost:4318", value_parser = absolute_url)]
     pub otel_exporter_otlp_endpoint: Url,
 
     /// OTLP receiver of spans, used as it is
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value_parser = base_url)]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value_parser = absolute_url)]
     pub otel_exporter_otlp_traces_endpoint: Option<Url>,
 
     /// OTLP receiver of log records, used as it is
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", value_parser = base_url)]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", value_parser = absolute_url)]
     pub otel_exporter_otlp_logs_endpoint: Option<Url>,
 
     /// Headers of every export: `key=value,key=value`, percent-encoded
