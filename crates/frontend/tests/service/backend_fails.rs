@@ -156,6 +156,7 @@ async fn the_breaker_opens_answers_at_once_without_a_call_and_closes_again() {
     assert_eq!(calls.load(Ordering::Relaxed), 3, "no call was made");
     let sample = r#"backend_requests_total{die_type="unknown",status_code="connection_error"}"#;
     assert_eq!(service.metric(sample), Some(3.0));
+    assert_eq!(service.metric(r#"backend_request_duration_seconds_count{die_type="unknown"}"#), Some(3.0));
     assert_eq!(service.metric(r#"frontend_requests_total{die_type="unknown",status="error"}"#), Some(1.0));
     eventually("the span of the call that was cut short", || {
         service.spans().iter().any(|span| attribute(span, "circuit_breaker.state") == "open")

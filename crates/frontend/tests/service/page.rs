@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get as route;
 use frontend::{State, app};
 use opentelemetry::trace::{SpanKind, Status};
@@ -194,6 +194,17 @@ async fn a_page_comes_although_die_service_hangs() {
     let server = child(&service, None, "GET /").await;
     assert_eq!(attribute(&child(&service, Some(&server), "GET").await, "error.type"), "timeout");
     assert_eq!(service.metric(r#"circuit_breaker_state{target="dice-roller"}"#), Some(0.0));
+}
+
+#[tokio::test]
+async fn die_service_has_one_second() {
+    let told = |headers: HeaderMap| {
+        let limit = headers["x-request-timeout-ms"].to_str().unwrap();
+        std::future::ready(format!(r#"{{"identifiers":["{limit}"]}}"#))
+    };
+    let die_service = serve(Router::new().route("/dice", route(told))).await;
+    let service = start_beside(&nowhere().await, &die_service, &[]).await;
+    assert!(get_text(&service, "/").await.1.contains(r#"<option value="1000">"#));
 }
 
 #[tokio::test]
