@@ -5,10 +5,12 @@
 //!
 //! Reading order: `config.rs` (what one can set), `system.rs` (what belongs to it: ports, addresses, environment),
 //! `life.rs` (start, watch, stop), `child.rs` (one process), `ready.rs`, `table.rs` (what a person reads first),
-//! `output.rs`, `log_line.rs` and `order.rs` (the log lines of all).
+//! `output.rs`, `log_line.rs` and `order.rs` (the log lines of all). `doctor.rs` is a program of its own: it asks a
+//! running system whether every signal arrives.
 
 mod child;
 mod config;
+mod doctor;
 mod life;
 mod log_line;
 mod order;
@@ -18,6 +20,10 @@ mod system;
 mod table;
 
 use std::process::ExitCode;
+
+/// A request allocates and frees a few hundred times: with this a sixth less processor time than with the C library's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Starts the whole system: trace viewer, die-service, dice-roller and frontend, each a process of its own.
 ///
@@ -47,6 +53,7 @@ enum Role {
     Frontend(Box<frontend::Config>),
     GenerateTraffic(Box<traffic_gen::generate::Config>),
     AsyncPerformance(Box<traffic_gen::performance::Config>),
+    Doctor(Box<doctor::Config>),
 }
 
 fn main() -> ExitCode {
@@ -65,5 +72,6 @@ fn run(dice: Dice) -> anyhow::Result<()> {
         Some(Role::Frontend(config)) => frontend::run(*config),
         Some(Role::GenerateTraffic(config)) => traffic_gen::generate::run(*config),
         Some(Role::AsyncPerformance(config)) => traffic_gen::performance::run(*config),
+        Some(Role::Doctor(config)) => doctor::run(&config),
     }
 }

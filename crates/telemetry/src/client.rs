@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
+use opentelemetry::trace::TraceContextExt;
 use reqwest::{Request, Response, Url};
 use serde::de::DeserializeOwned;
 use tracing::field::Empty;
@@ -140,11 +141,10 @@ async fn send_traced(
     async {
         let span = Span::current();
         let context = span.context();
-        if span.trace_id().is_some() {
-            propagation.inject(&context, request.headers_mut());
-        } else {
+        match context.span().span_context().is_valid() {
+            true => propagation.inject(&context, request.headers_mut()),
             // No spans: what the caller sent is in the current context, put there by the server layer.
-            propagation.inject(&opentelemetry::Context::current(), request.headers_mut());
+            false => propagation.inject(&opentelemetry::Context::current(), request.headers_mut()),
         }
         let outcome = exchange(&http, request).await.map_err(|error| match error {
             CallError::Connection { source } if source.is_timeout() => CallError::Timeout { limit },

@@ -30,11 +30,19 @@ pub(crate) fn with_operations(
     registry: Registry,
     readiness: Readiness,
 ) -> Router {
-    // From the outside in: the trace layer sees every request that is not quiet, unknown paths too.
+    // The same headers on every answer. Layers in one tuple are one service; in a row each would be boxed again.
+    let headers = || {
+        (
+            fixed_header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+            fixed_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            fixed_header(header::REFERRER_POLICY, "no-referrer"),
+        )
+    };
+    // Around the fallbacks too: the trace layer sees every request that is not quiet, unknown paths as well.
     let recorded = routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn_with_state(telemetry, trace));
+        .layer((headers(), middleware::from_fn_with_state(telemetry, trace)));
 
     let quiet = quiet
         .route("/metrics", get(async move || scrape(&registry)))
@@ -43,13 +51,9 @@ pub(crate) fn with_operations(
         .route("/openapi.json", get(async move || Json(api)))
         .method_not_allowed_fallback(method_not_allowed)
         .merge(Router::from(SwaggerUi::new("/docs").config(Config::from("/openapi.json"))))
-        .layer(middleware::from_fn(explain));
+        .layer((headers(), middleware::from_fn(explain)));
 
-    recorded
-        .merge(quiet)
-        .layer(fixed_header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
-        .layer(fixed_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(fixed_header(header::REFERRER_POLICY, "no-referrer"))
+    recorded.merge(quiet)
 }
 
 fn fixed_header(name: header::HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {

@@ -13,9 +13,9 @@ use std::time::Instant;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use opentelemetry::Context;
-use opentelemetry::trace::FutureExt as _;
+use opentelemetry::trace::{FutureExt as _, TraceContextExt};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -44,6 +44,7 @@ pub(crate) async fn trace(State(telemetry): State<ServerTelemetry>, mut request:
     let path = request.uri().path().to_owned();
     let exchange = Exchange::begin(telemetry.metrics, &request, &parent);
     let span = exchange.span.clone();
+    let traced = exchange.traceresponse.is_some();
 
     let answer = async {
         match Deadline::from_headers(request.headers()) {
@@ -55,10 +56,9 @@ pub(crate) async fn trace(State(telemetry): State<ServerTelemetry>, mut request:
         }
     };
     // Under the span its own context is current. Without spans (`OTEL_SDK_DISABLED`) it is the caller's that goes on.
-    let mut response = if span.is_disabled() || span.trace_id().is_none() {
-        answer.with_context(parent).instrument(span.clone()).await
-    } else {
-        answer.instrument(span.clone()).await
+    let mut response = match traced {
+        true => answer.instrument(span).await,
+        false => answer.with_context(parent).instrument(span).await,
     };
     exchange.answered(&mut response, &path);
     response
@@ -79,6 +79,8 @@ async fn answer_in_time(deadline: Deadline, request: Request, next: Next) -> Res
 /// One request on its way to an answer. Dropped without one, it tells that the client went away.
 struct Exchange {
     span: Span,
+    /// The span's ids as the caller gets them back; none while spans are switched off.
+    traceresponse: Option<HeaderValue>,
     metrics: HttpMetrics,
     method: &'static str,
     route: Option<MatchedPath>,
@@ -93,7 +95,9 @@ impl Exchange {
         let span = server_span(request, method, route.as_ref().map(MatchedPath::as_str));
         // Fails only where there is no OpenTelemetry layer, and then there is no trace to continue.
         let _ = span.set_parent(parent.clone());
-        Self { span, metrics, method, route, started: Instant::now(), answered: false }
+        let context = span.context();
+        let traceresponse = context.span().span_context().is_valid().then(|| traceparent(&context));
+        Self { span, traceresponse, metrics, method, route, started: Instant::now(), answered: false }
     }
 
     fn route(&self) -> &str {
@@ -108,8 +112,8 @@ impl Exchange {
             problem.render(response, path, self.span.trace_id());
             self.span.in_scope(|| self.explain(status, problem.explanation()));
         }
-        if self.span.trace_id().is_some() {
-            response.headers_mut().insert("traceresponse", traceparent(&self.span.context()));
+        if let Some(ids) = self.traceresponse.take() {
+            response.headers_mut().insert("traceresponse", ids);
         }
         self.metrics.answered(self.route(), self.method, status, self.started.elapsed());
     }
@@ -156,7 +160,7 @@ impl Drop for Exchange {
 /// The span, with all that is known when the request arrives. Fields without a value are left out of the export.
 fn server_span(request: &Request, method: &'static str, route: Option<&str>) -> Span {
     let headers = request.headers();
-    let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok()).map(clip);
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(clip);
     let (host, port) = host_and_port(headers);
     let client = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
     let name_method = if method == "_OTHER" { "HTTP" } else { method };
