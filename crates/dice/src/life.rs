@@ -16,8 +16,9 @@ use crate::table::table;
 /// A service is ready within milliseconds; one that is not after this long hangs.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// What a service needs after its grace time, at most: to end its runtime (1 s) and to flush spans and logs (5 s each).
-const FLUSH_LIMIT: Duration = Duration::from_secs(12);
+/// What a service may need after its grace time: 1 s to end its runtime, 5 s each to flush spans, log records and log
+/// lines, and a little more.
+const FLUSH_LIMIT: Duration = Duration::from_secs(17);
 
 /// An ended process' last lines are in the pipe already.
 const LAST_LINES: Duration = Duration::from_secs(1);

@@ -24,6 +24,7 @@ pub(crate) fn table(system: &System) -> String {
     }
     if let Some(backend) = &system.other_backend {
         table += &format!("  {:<14}go to {backend}; the trace viewer is not started\n", "traces");
+        table += &format!("  {:<14}set TRACE_URL_TEMPLATE to where \"View trace\" should lead\n", "");
     }
     table
 }

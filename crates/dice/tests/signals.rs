@@ -182,19 +182,16 @@ fn log_events(seen: &Seen) -> Vec<String> {
                 faults.push(format!("on the page, not emitted: '{message}' by {service}"));
             }
         }
-        let fields = row[3].split([':', ';']).next().unwrap_or_default();
-        let fields: BTreeMap<_, _> =
-            fields.split(", ").map(|field| field.split_once(' ').unwrap_or((field, ""))).collect();
+        let fields = row[3].split([':', ';']).next().unwrap_or_default().split(", ").filter(|field| !field.is_empty());
+        let fields: BTreeMap<_, _> = fields.map(|field| field.split_once(' ').unwrap_or((field, ""))).collect();
+        let named = fields.keys().copied().collect();
         for line in of_event {
             if !services(&row[2]).contains(&line["service"].as_str().unwrap()) {
                 faults.push(format!("emitted, not on the page: {line}"));
             }
-            let has: BTreeSet<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
-            let has = has.into_iter().filter(|field| !OF_EVERY_LINE.contains(field));
-            faults.extend(differences(
-                &fields.keys().copied().filter(|field| !field.is_empty()).collect(),
-                &has.collect(),
-            ));
+            let has = line.as_object().unwrap().keys().map(String::as_str);
+            let has = has.filter(|field| !OF_EVERY_LINE.contains(field)).collect();
+            faults.extend(differences(&named, &has).iter().map(|fault| format!("{fault} in '{message}'")));
             for (field, note) in &fields {
                 if *note == "(array)" && !line[*field].is_array() || *note == "(s)" && !line[*field].is_number() {
                     faults.push(format!("'{field}' is not {note}: {line}"));

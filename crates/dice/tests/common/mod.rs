@@ -39,10 +39,10 @@ impl Ports {
     /// Another offset at each call, and other ones in each process.
     pub(crate) fn next() -> Self {
         static CALLS: AtomicU16 = AtomicU16::new(0);
-        let call = CALLS.fetch_add(1, Ordering::Relaxed) % 100;
+        let call = CALLS.fetch_add(1, Ordering::Relaxed) % 20;
         let process = std::process::id() % 250;
-        // Steps of 10 keep 8106..8108 of two systems apart; the 57,427 that an offset may be are not exceeded.
-        Self { offset: 1000 + (process as u16) * 200 + call * 10 % 200 + call / 20 }
+        // Steps of 10 keep 8106, 8107 and 8108 of two systems apart.
+        Self { offset: 1000 + (process as u16) * 200 + call * 10 }
     }
 
     pub(crate) fn frontend(self) -> String {
@@ -68,13 +68,16 @@ impl Ports {
 
 /// Starts `dice` without a role, on ports that are free, and waits until it says that the system runs.
 pub(crate) fn launch(environment: &[(&str, &str)]) -> (Process, Ports) {
+    launch_until("The system is running", environment)
+}
+
+/// Starts `dice` without a role, on ports that are free, and waits until it says `said`.
+pub(crate) fn launch_until(said: &str, environment: &[(&str, &str)]) -> (Process, Ports) {
     for _ in 0..20 {
         let ports = Ports::next();
         let launcher = Process::start(&["--port-offset", &ports.offset.to_string()], environment);
-        let told = launcher.wait_for(|line| {
-            line.contains("The system is running") || line.contains("taken") || line.contains("cannot listen")
-        });
-        if told.contains("The system is running") {
+        let not_free = |line: &str| line.contains("taken") || line.contains("cannot listen");
+        if !not_free(&launcher.wait_for(|line| line.contains(said) || not_free(line))) {
             return (launcher, ports);
         }
     }

@@ -2,11 +2,10 @@
 
 use std::net::TcpListener;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 use crate::common::process::Process;
-use crate::common::{Ports, answer, eventually, http, launch, metrics};
+use crate::common::{Ports, answer, eventually, http, launch, launch_until, metrics};
 
 const PORTS: [u16; 5] = [3200, 4318, 8106, 8107, 8108];
 
@@ -98,10 +97,7 @@ fn a_taken_port_is_said_before_anything_starts() {
 
 #[test]
 fn a_service_that_cannot_start_is_named_with_its_own_words() {
-    let mut launcher = Process::start(
-        &["--port-offset", &Ports::next().offset.to_string()],
-        &[("DIE_SPECIFICATIONS", "no-such-file.json")],
-    );
+    let (mut launcher, _) = launch_until("error: die-service", &[("DIE_SPECIFICATIONS", "no-such-file.json")]);
     assert_eq!(launcher.wait().code(), Some(1));
     let error = error_of(&launcher);
     assert!(error.starts_with("error: die-service ended by itself (exit status: 1): die specifications"), "{error}");
@@ -113,7 +109,7 @@ fn a_service_that_cannot_start_is_named_with_its_own_words() {
 #[test]
 fn a_service_that_dies_takes_the_others_with_it_in_order() {
     let (mut launcher, ports) = launch(&[("LOG_FORMAT", "json")]);
-    kill(child(&launcher, "dice-roller"), Signal::SIGKILL).unwrap();
+    nix::sys::signal::kill(child(&launcher, "dice-roller"), Signal::SIGKILL).unwrap();
     assert_eq!(launcher.wait().code(), Some(1));
     let error = error_of(&launcher);
     assert!(error.starts_with("error: dice-roller ended by itself (signal: 9 (SIGKILL))"), "{error}");
@@ -131,10 +127,10 @@ fn a_launcher_that_is_killed_leaves_nothing_behind() {
 
 /// The process of that role, among the children of `launcher`.
 #[cfg(target_os = "linux")]
-fn child(launcher: &Process, role: &str) -> Pid {
+fn child(launcher: &Process, role: &str) -> nix::unistd::Pid {
     let id = launcher.id();
     let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
     let plays = |pid: &&str| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap().contains(role);
     let pid = children.split_whitespace().find(plays).unwrap_or_else(|| panic!("no {role} among {children}"));
-    Pid::from_raw(pid.parse().unwrap())
+    nix::unistd::Pid::from_raw(pid.parse().unwrap())
 }
