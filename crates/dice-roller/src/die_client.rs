@@ -50,7 +50,7 @@ impl DieClient {
         let mut url = self.dice_url.clone();
         url.query_pairs_mut().append_pair("identifier", identifier);
         let asked = Instant::now();
-        let answer = self.client.get(url, deadline.within(LIMIT)).await;
+        let answer = self.client.get(url, LIMIT, deadline).await;
         let took = asked.elapsed();
         let found = answer.map_err(no_answer).and_then(understand);
         match &found {

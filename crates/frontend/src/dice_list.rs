@@ -50,7 +50,7 @@ impl DiceList {
 
     /// Asks die-service. Whether it answered; if not, the last known list stays.
     pub(crate) async fn refresh(&self, deadline: Deadline) -> bool {
-        match self.fetch(deadline.within(LIMIT)).await {
+        match self.fetch(deadline).await {
             Ok(identifiers) => {
                 tracing::info!(count = identifiers.len(), identifiers = ?identifiers, "Die list fetched from die service");
                 identifiers.iter().for_each(|die| self.metrics.show(die));
@@ -64,8 +64,8 @@ impl DiceList {
         }
     }
 
-    async fn fetch(&self, limit: Duration) -> anyhow::Result<Arc<[String]>> {
-        let answer = self.client.get(self.url.clone(), limit).await?;
+    async fn fetch(&self, deadline: Deadline) -> anyhow::Result<Arc<[String]>> {
+        let answer = self.client.get(self.url.clone(), LIMIT, deadline).await?;
         ensure!(answer.status.is_success(), "die-service answered {}", answer.status);
         let listed: Listed = answer.json().context("die-service's list was not understood")?;
         let count = listed.identifiers.len();

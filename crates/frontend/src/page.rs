@@ -68,10 +68,10 @@ pub(crate) async fn page(
         trace_id: outcome.as_ref().and_then(|_| Span::current().trace_id()),
     };
     let fault = |fault| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The page cannot be made").caused_by(fault);
-    let html = Html(page.render().map_err(fault)?);
+    let html = page.render().map_err(fault)?;
     Ok(match outcome {
-        Some(Err(error)) => failed(&error, html),
-        _ => html.into_response(),
+        Some(Err(error)) => error.problem().shown_as(html).into_response(), // the page with the status that the roll had
+        _ => Html(html).into_response(),
     })
 }
 
@@ -86,23 +86,6 @@ async fn roll(state: &State, query: &Query, deadline: Deadline) -> Result<Rolled
         Rolls { total: roll, rolls: vec![Some(roll)], count: 1, failed: None, trace_id: None }
     };
     Ok(Rolled { die: order.die, rolls, took: started.elapsed() })
-}
-
-/// The page with the status that the roll had.
-///
-/// The server layer would write a problem as JSON; a page that shows one says itself what the layer would have said.
-fn failed(error: &Error, html: Html<String>) -> Response {
-    let problem = error.problem();
-    let (status, cause) = (problem.status(), error.to_string());
-    if status.is_server_error() {
-        Span::current().set("error.type", status.as_str().to_owned());
-        Span::current().fail(&*cause);
-        tracing::error!(route = "/", status = status.as_u16(), error = cause, "Request failed");
-    } else {
-        tracing::warn!(route = "/", status = status.as_u16(), error = cause, "Request refused");
-    }
-    let headers = problem.into_response().headers().clone(); // Retry-After
-    (status, headers, html).into_response()
 }
 
 /// `templates/page.html`.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Method, header};
-use reqwest::{Request, Url};
+use http::{HeaderMap, header};
+use reqwest::Url;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use telemetry::{Answer, Breaker, BreakerSettings, CallError, Client, Deadline, Handle, ProblemBody};
@@ -83,15 +83,8 @@ impl Roller {
     }
 
     /// Places `order` and waits for the answer, whatever it is.
-    ///
-    /// The time that the caller has left is handed on, and the server layer ends the wait with it. It is not the call's
-    /// own limit: a caller in a hurry would look like a dice-roller that does not answer, and open the breaker for all.
     pub(crate) async fn ask(&self, order: &Order, deadline: Deadline) -> Result<Answer, CallError> {
-        let mut request = Request::new(Method::GET, self.url(order));
-        *request.timeout_mut() = Some(order.limit());
-        let left = u64::try_from(deadline.within(order.limit()).as_millis()).unwrap_or(u64::MAX);
-        request.headers_mut().insert("x-request-timeout-ms", left.into());
-        self.client.send(request).await
+        self.client.get(self.url(order), order.limit(), deadline).await
     }
 }
 

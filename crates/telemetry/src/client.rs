@@ -14,7 +14,7 @@ use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::breaker::Breaker;
-use crate::deadline::TIMEOUT_HEADER;
+use crate::deadline::{Deadline, TIMEOUT_HEADER};
 use crate::propagation::Propagation;
 use crate::span::SpanFacts;
 
@@ -103,15 +103,18 @@ impl Client {
 
     /// Asks for `url` and waits for at most `limit`, the body included.
     ///
+    /// What the caller has left by `deadline` is handed on, and the server layer ends the wait with it. It is not the
+    /// call's own limit: a caller in a hurry would look like a service that does not answer, and open the breaker for all.
+    ///
     /// An answer of any status is `Ok`; the span of a 4xx or 5xx is marked as failed.
     ///
     /// # Errors
     /// [`CallError`] where no answer came.
-    pub async fn get(&self, url: Url, limit: Duration) -> Result<Answer, CallError> {
+    pub async fn get(&self, url: Url, limit: Duration, deadline: Deadline) -> Result<Answer, CallError> {
         let mut request = Request::new(Method::GET, url);
         *request.timeout_mut() = Some(limit);
-        let milliseconds = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        request.headers_mut().insert(&TIMEOUT_HEADER, milliseconds.into());
+        let left = u64::try_from(deadline.within(limit).as_millis()).unwrap_or(u64::MAX);
+        request.headers_mut().insert(&TIMEOUT_HEADER, left.into());
         self.send(request).await
     }
 

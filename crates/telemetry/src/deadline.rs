@@ -37,8 +37,8 @@ impl Deadline {
         self.0
     }
 
-    /// The time for a call of one's own: `limit`, or what is left where that is less.
-    pub fn within(&self, limit: Duration) -> Duration {
+    /// What a call may hand on as its own caller's time: `limit`, or what is left where that is less.
+    pub(crate) fn within(&self, limit: Duration) -> Duration {
         self.0.map_or(limit, |at| limit.min(at.saturating_duration_since(Instant::now())))
     }
 }

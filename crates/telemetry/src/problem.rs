@@ -17,6 +17,7 @@ pub struct Problem {
     detail: String,
     cause: Option<String>,
     retry_after: Option<Duration>,
+    page: Option<String>,
 }
 
 /// The body of every answer that is an error (RFC 9457).
@@ -39,7 +40,7 @@ pub struct ProblemBody {
 impl Problem {
     /// A problem with `status`, and the `detail` that the caller reads.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), cause: None, retry_after: None }
+        Self { status, detail: detail.into(), cause: None, retry_after: None, page: None }
     }
 
     /// 422: a parameter that is missing, malformed or out of range. `detail` names it, what was given and what is
@@ -62,6 +63,13 @@ impl Problem {
         self
     }
 
+    /// Shows `html` to the caller instead of JSON; span, log line and status are as ever.
+    #[must_use]
+    pub fn shown_as(mut self, html: String) -> Self {
+        self.page = Some(html);
+        self
+    }
+
     /// The HTTP status of the answer.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -78,20 +86,25 @@ impl Problem {
     }
 
     /// Fills `response`, which came from [`IntoResponse::into_response`], with the body.
-    pub(crate) fn render(&self, response: &mut Response, path: &str, trace_id: Option<String>) {
-        let body = ProblemBody {
-            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
-            status: self.status.as_u16(),
-            detail: self.detail.clone(),
-            instance: path.to_owned(),
-            trace_id,
+    pub(crate) fn render(self, response: &mut Response, path: &str, trace_id: Option<String>) {
+        let (content_type, body) = match self.page {
+            Some(html) => ("text/html; charset=utf-8", html.into_bytes()),
+            None => {
+                let body = ProblemBody {
+                    title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+                    status: self.status.as_u16(),
+                    detail: self.detail,
+                    instance: path.to_owned(),
+                    trace_id,
+                };
+                ("application/problem+json", serde_json::to_vec(&body).unwrap_or_default())
+            }
         };
-        let json = serde_json::to_vec(&body).unwrap_or_default();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         // The answer had no body until now, and axum has said so for some.
         headers.remove(header::CONTENT_LENGTH);
-        *response.body_mut() = json.into();
+        *response.body_mut() = body.into();
     }
 }
 

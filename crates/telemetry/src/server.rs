@@ -109,8 +109,8 @@ impl Exchange {
         let status = response.status();
         self.span.record("http.response.status_code", i64::from(status.as_u16()));
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-            problem.render(response, path, self.span.trace_id());
             self.span.in_scope(|| self.explain(status, problem.explanation()));
+            problem.render(response, path, self.span.trace_id());
         }
         if let Some(ids) = self.traceresponse.take() {
             response.headers_mut().insert("traceresponse", ids);
