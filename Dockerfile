@@ -1,4 +1,5 @@
-# One Dockerfile for every program of the workspace. SERVICE says which one an image holds:
+# One Dockerfile for every program of the workspace but the launcher (`dice`: containers need none).
+# SERVICE says which one an image holds:
 #
 #   docker build --build-arg SERVICE=frontend -t frontend .
 #
@@ -16,21 +17,21 @@ COPY Cargo.toml Cargo.lock ./
 COPY crates crates
 RUN find crates -type f ! -name Cargo.toml ! -path '*/src/lib.rs' ! -path '*/src/main.rs' ! -path '*/src/bin/*.rs' \
          ! -path '*/examples/*.rs' ! -path '*/benches/*.rs' -delete \
- && for f in $(find crates -name '*.rs'); do echo 'fn main() {}' > "$f"; done \
+ && for f in $(find crates -name '*.rs'); do printf '//! Empty.\n#![allow(dead_code)]\nfn main() {}\n' > "$f"; done \
  && find crates -type d -empty -delete
 
 # The dependencies, compiled once for each Cargo.lock.
 FROM toolchain AS build
 COPY --from=manifests /src ./
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    cargo build --locked --profile dist --workspace --bins
+    cargo build --locked --profile dist --workspace --exclude dice --bins
 
 # The programs themselves. `touch`, because cargo compares times, and the real files can be older than the
 # empty ones that were just compiled.
 COPY crates crates
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     find crates -name '*.rs' -exec touch {} + \
- && cargo build --locked --profile dist --workspace --bins
+ && cargo build --locked --profile dist --workspace --exclude dice --bins
 
 # What runs: glibc, certificates, one program; no shell, no package manager, and not root.
 FROM gcr.io/distroless/cc-debian12:nonroot
