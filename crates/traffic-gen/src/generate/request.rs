@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use reqwest::Url;
 use serde::Deserialize;
-use telemetry::{Client, ProblemBody, SpanFacts};
+use telemetry::{Client, Deadline, ProblemBody, SpanFacts};
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
@@ -91,7 +91,7 @@ impl Caller {
         if let Some(times) = request.times {
             url.query_pairs_mut().append_pair("times", &times.to_string());
         }
-        match self.client.get(url, self.timeout).await {
+        match self.client.get(url, self.timeout, Deadline::default()).await {
             Ok(answer) => understand(&answer, request.times.is_some()),
             Err(error) => Answer::missing(error.kind(), error),
         }
