@@ -1,8 +1,8 @@
 //! The one way out to the terminal: the lines of all processes, and the launcher's own words, in the order of time.
 //!
 //! Each process writes its lines in small bundles, so what a click causes in three services would arrive mixed up. Lines
-//! are held for a moment and sorted by their timestamps. Where nobody reads, the queue fills, the services drop log
-//! lines (and count them), and the launcher still hears Ctrl-C.
+//! are held for a moment and sorted by their timestamps. Where nobody reads (a pager, a halted terminal), lines are
+//! dropped and counted, so that neither the services nor their stop wait for a reader.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -19,6 +19,8 @@ use crate::order::{Held, Line};
 
 /// Lines that may wait.
 const QUEUE: usize = 1024;
+/// A reader that takes nothing for this long has stopped reading.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Longer than a service holds its lines back, which is 20 ms.
 const HOLD: Duration = Duration::from_millis(100);
 
@@ -55,14 +57,17 @@ impl Output {
     pub(crate) async fn say(&self, text: &str) {
         match self.format {
             LogFormat::Json => eprintln!("{text}"),
-            LogFormat::Pretty => self.send(Line { time: None, bytes: format!("{text}\n").into_bytes() }).await,
+            LogFormat::Pretty => {
+                let line = Line { time: None, bytes: format!("{text}\n").into_bytes() };
+                let _ = self.queue.send_timeout(line, PATIENCE).await;
+            }
         }
     }
 
     /// Carries the lines of `service` on until they end, and returns the last error among them.
     pub(crate) async fn carry(self, service: &'static str, from: impl AsyncRead + Unpin) -> Option<String> {
         let mut from = BufReader::new(from);
-        let mut last_error = None;
+        let (mut last_error, mut dropped) = (None, 0_u64);
         loop {
             let mut bytes = Vec::new();
             if from.read_until(b'\n', &mut bytes).await.unwrap_or(0) == 0 {
@@ -76,16 +81,27 @@ impl Output {
                 LogFormat::Pretty => Some(line.shown(service, self.colour).into_bytes()),
             };
             let time = line.time().map(str::to_owned);
-            self.send(Line { time, bytes: shown.unwrap_or(bytes) }).await;
+            self.queue_up(Line { time, bytes: shown.unwrap_or(bytes) }, service, &mut dropped).await;
         }
     }
 
-    async fn send(&self, line: Line) {
-        // Fails only when the writer has gone, and then nobody is left to read.
-        let _ = self.queue.send(line).await;
+    /// Waits for a slow reader, but drops the line where the reader has stopped; `dropped` counts.
+    async fn queue_up(&self, line: Line, service: &str, dropped: &mut u64) {
+        if *dropped > 0 {
+            if self.queue.capacity() == 0 {
+                *dropped += 1;
+                return;
+            }
+            self.say(&format!("{dropped} lines of {service} are missing here: nobody read them")).await;
+            *dropped = 0;
+        }
+        if self.queue.send_timeout(line, PATIENCE).await.is_err() {
+            *dropped = 1;
+        }
     }
 }
 
+/// Writes each line one to two ticks after its arrival: see [`Held::due`].
 async fn write_in_order(mut lines: mpsc::Receiver<Line>) {
     let mut held = Held::default();
     let mut tick = tokio::time::interval(HOLD);

@@ -19,9 +19,17 @@ pub(crate) struct Process {
 
 #[derive(Default)]
 struct Written {
-    /// The lines, and how many of the two streams are still open.
-    state: Mutex<(Vec<String>, usize)>,
+    state: Mutex<State>,
     changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    lines: Vec<String>,
+    /// How many of the two streams are still open.
+    open: usize,
+    /// Whether what the process writes stays in its pipes.
+    unread: bool,
 }
 
 impl Process {
@@ -37,7 +45,7 @@ impl Process {
             .spawn()
             .unwrap();
         let written = Arc::new(Written::default());
-        written.state.lock().unwrap().1 = 2;
+        written.state.lock().unwrap().open = 2;
         let readers = vec![
             read(child.stdout.take().unwrap(), written.clone()),
             read(child.stderr.take().unwrap(), written.clone()),
@@ -51,7 +59,7 @@ impl Process {
 
     /// All lines so far, of both streams.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.written.state.lock().unwrap().0.clone()
+        self.written.state.lock().unwrap().lines.clone()
     }
 
     pub(crate) fn text(&self) -> String {
@@ -62,9 +70,9 @@ impl Process {
     pub(crate) fn wait_for(&self, wanted: impl Fn(&str) -> bool) -> String {
         let state = self.written.state.lock().unwrap();
         let find = |lines: &[String]| lines.iter().find(|line| wanted(line)).cloned();
-        let goes_on = |state: &mut (Vec<String>, usize)| find(&state.0).is_none() && state.1 > 0;
+        let goes_on = |state: &mut State| find(&state.lines).is_none() && state.open > 0;
         let (state, _) = self.written.changed.wait_timeout_while(state, PATIENCE, goes_on).unwrap();
-        find(&state.0).unwrap_or_else(|| panic!("the awaited line is not among these:\n{}", state.0.join("\n")))
+        find(&state.lines).unwrap_or_else(|| panic!("the awaited line is not among these:\n{}", state.lines.join("\n")))
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -74,8 +82,19 @@ impl Process {
     /// Waits for its end, and for its last line.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let status = eventually("the end of the process", || self.child.try_wait().unwrap());
+        self.set_unread(false);
         self.readers.drain(..).for_each(|reader| reader.join().unwrap());
         status
+    }
+
+    /// Reads no further line until its end, as a pager does.
+    pub(crate) fn stop_reading(&self) {
+        self.set_unread(true);
+    }
+
+    fn set_unread(&self, unread: bool) {
+        self.written.state.lock().unwrap().unread = unread;
+        self.written.changed.notify_all();
     }
 
     /// SIGTERM, and its end.
@@ -95,10 +114,11 @@ impl Drop for Process {
 fn read(stream: impl Read + Send + 'static, written: Arc<Written>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         for line in BufReader::new(stream).lines() {
-            written.state.lock().unwrap().0.push(line.unwrap());
+            let state = written.state.lock().unwrap();
+            written.changed.wait_while(state, |state| state.unread).unwrap().lines.push(line.unwrap());
             written.changed.notify_all();
         }
-        written.state.lock().unwrap().1 -= 1;
+        written.state.lock().unwrap().open -= 1;
         written.changed.notify_all();
     })
 }

@@ -83,6 +83,19 @@ fn a_second_ctrl_c_ends_all_at_once() {
 }
 
 #[test]
+fn a_reader_that_stops_holds_up_nothing() {
+    let (mut launcher, ports) = launch(&[("ROLL_DELAY_MAX_MS", "0")]);
+    launcher.stop_reading();
+    // 26 lines each: more than the pipes and the queue between a service and its reader take.
+    for _ in 0..100 {
+        assert_eq!(answer(http().get(ports.frontend() + "/roll-async?die=fair&times=20")).status, 200);
+    }
+    assert!(launcher.stop().success());
+    assert!(launcher.text().contains("Async roll batch completed"));
+    wait_until_gone(ports);
+}
+
+#[test]
 fn a_taken_port_is_said_before_anything_starts() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
