@@ -169,6 +169,9 @@ async fn the_callers_trace_is_continued_and_a_malformed_one_is_not() {
     let unsampled = send(format!("00-{trace}-b7ad6b7169203331-00")).await;
     assert!(unsampled.starts_with(&format!("00-{trace}-")) && unsampled.ends_with("-00"), "{unsampled}");
 
+    let random = send(format!("00-{trace}-b7ad6b7169203331-02")).await;
+    assert!(random.ends_with("-02"), "the random flag is kept where the span is not sampled too: {random}");
+
     let spans = service.spans();
     assert_eq!(spans.len(), 2, "an unsampled request is not exported");
     assert_eq!(spans[0].parent_span_id.to_string(), "b7ad6b7169203331");
