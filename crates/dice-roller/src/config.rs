@@ -30,7 +30,7 @@ pub struct Config {
     pub max_async_rolls: u32,
 
     /// Makes rolls repeatable: one random stream per request number and roll index
-    #[arg(long, env = "ROLL_SEED")]
+    #[arg(long, env = "ROLL_SEED", value_parser = within(0..=u64::MAX))]
     pub roll_seed: Option<u64>,
 
     /// Rolls that may be under way at once in this process

@@ -79,6 +79,9 @@ impl<S: Subscriber> Layer<S> for LogLines {
             let (line, fields) = &mut *buffers;
             fields.clear(self.format);
             event.record(fields);
+            if fields.message.is_empty() {
+                fields.message.push_str(event.metadata().name()); // the SDK's own events have a name instead
+            }
             line.clear();
             let written = match self.format {
                 LogFormat::Json => self.json(event, &ids, fields, line),
