@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -24,6 +24,10 @@ use tower::ServiceExt;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Request line and headers together; hyper answers 431 beyond it.
 const MAX_HEAD: usize = 64 << 10;
+
+/// Between the stop and the end of idle connections. A request that was on its way is read in this time, and its answer
+/// says `connection: close`; without it hyper would end a connection whose request it has not looked at yet.
+const LINGER: Duration = Duration::from_millis(200);
 
 /// Whether this process wants work: started and not draining. `/ready` reads it.
 #[derive(Debug, Clone, Default)]
@@ -69,7 +73,7 @@ pub(crate) async fn serve(
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => serve_connection(stream, peer, app.clone(), &connections),
+                Ok((stream, peer)) => serve_connection(stream, peer, app.clone(), &readiness, &connections),
                 // Out of file descriptors, most likely: those of finished connections come back.
                 Err(error) => {
                     tracing::warn!(error = error.to_string(), "Connection not accepted");
@@ -80,9 +84,13 @@ pub(crate) async fn serve(
         }
     }
     readiness.draining.store(true, Ordering::Relaxed);
-    drop(listener);
+    accept_waiting(listener, &app, &readiness, &connections);
     tracing::info!(connections = connections.count(), "Draining");
-    if tokio::time::timeout(grace, connections.shutdown()).await.is_err() {
+    let drained = async {
+        tokio::time::sleep(LINGER).await;
+        connections.shutdown().await;
+    };
+    if tokio::time::timeout(grace, drained).await.is_err() {
         tracing::warn!(
             grace_ms = grace.as_millis() as i64,
             "Requests were cut off: they did not finish within SHUTDOWN_GRACE_MS"
@@ -90,12 +98,37 @@ pub(crate) async fn serve(
     }
 }
 
-fn serve_connection(stream: TcpStream, peer: SocketAddr, app: Router, connections: &GracefulShutdown) {
+/// Ends the listening. Clients whose connection waits to be accepted have sent their request already; dropped with the
+/// listener, it would be reset.
+fn accept_waiting(listener: TcpListener, app: &Router, readiness: &Readiness, connections: &GracefulShutdown) {
+    let Ok(listener) = listener.into_std() else { return };
+    // It does not block: an error where none waits.
+    while let Ok((stream, peer)) = listener.accept() {
+        if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+            serve_connection(stream, peer, app.clone(), readiness, connections);
+        }
+    }
+}
+
+fn serve_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    app: Router,
+    readiness: &Readiness,
+    connections: &GracefulShutdown,
+) {
     // Answers are small: waiting to fill a packet (Nagle) would add up to 40 ms.
     let _ = stream.set_nodelay(true);
     let app = app.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request.map(axum::body::Body::new)
+    });
+    let draining = readiness.draining.clone();
+    let app = app.map_response(move |mut response: Response| {
+        if draining.load(Ordering::Relaxed) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
