@@ -111,6 +111,7 @@ async fn roll(
     deadline: Deadline,
 ) -> Result<Json<Rolled>, Error> {
     let identifier = query.text("die")?;
+    Span::current().set("die.type", identifier.clone());
     let rolled = shared.roll(&identifier, deadline).await;
     match &rolled {
         Ok(face) => shared.metrics.rolled(shared.die_client.label(&identifier), *face),
@@ -186,6 +187,7 @@ async fn roll_async(
 
     shared.metrics.batch_requested(times);
     let span = Span::current();
+    span.set("die.type", identifier.clone());
     span.set("async.batch_size", i64::from(times));
     span.set("async.concurrency", i64::from(concurrency));
     tracing::info!(die_type = identifier, times, concurrency, "Async roll batch started");
@@ -210,8 +212,8 @@ impl Shared {
     async fn roll(&self, identifier: &str, deadline: Deadline) -> Result<i64, Error> {
         tracing::info!(die_type = identifier, "Roll request received");
         let request = self.chance.next_request();
+        let _admission = self.limit.admit(1).ok_or(Error::QueueFull)?; // before die-service is asked: it may be slow
         let die = self.find_die(identifier, deadline).await?;
-        let _admission = self.limit.admit(1).ok_or(Error::QueueFull)?;
         let throw = self.chance.throw(&die, request, 0);
         let (_permit, _) = self.limit.permit().await;
         let started = Instant::now();
@@ -243,8 +245,8 @@ impl Shared {
         deadline: Deadline,
     ) -> Result<BatchRolled, Error> {
         let request = self.chance.next_request();
-        let die = self.find_die(identifier, deadline).await?; // once for the whole batch
         let _admission = self.limit.admit(times).ok_or(Error::QueueFull)?;
+        let die = self.find_die(identifier, deadline).await?; // once for the whole batch
         let Self { chance, limit, metrics, .. } = self;
         let started = Instant::now();
         let rolls = Batch { die: &die, request, times, concurrency, chance, limit, metrics }.roll().await;
@@ -270,9 +272,8 @@ impl Shared {
 
     /// Asks die-service, and says on the span what it answered.
     async fn find_die(&self, identifier: &str, deadline: Deadline) -> Result<Die, Error> {
-        let span = Span::current();
-        span.set("die.type", identifier.to_owned());
         let die = self.die_client.find(identifier, deadline).await?;
+        let span = Span::current();
         span.set("die.faces", &*die.specification.faces);
         span.set("die.error_rate", die.specification.error_rate);
         Ok(die)
