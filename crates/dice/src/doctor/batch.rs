@@ -42,6 +42,15 @@ pub(crate) struct Sent {
 /// Sends a batch, with a trace context of its own.
 pub(crate) fn send(probe: &Probe, places: &Places) -> Look<Sent> {
     let before = Counters::read(probe, places)?;
+    if !before.frontend_knows(DIE) {
+        return Err(Fault {
+            found: format!("frontend does not know the die '{DIE}'"),
+            cause: "it has not got the list of dice, or die-service has no such die".to_owned(),
+            remedy: "compare DIE_SERVICE_URL of frontend with where die-service is; look at the file that \
+                     DIE_SPECIFICATIONS of die-service names"
+                .to_owned(),
+        });
+    }
     let (trace_id, parent_id) = (format!("{:032x}", rand::random::<u128>()), format!("{:016x}", rand::random::<u64>()));
     let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let started = Instant::now();
@@ -72,7 +81,10 @@ fn refused(frontend: &Place, answer: &Answer) -> Fault {
     let problem: Value = serde_json::from_str(&answer.text).unwrap_or_default();
     let detail = problem["detail"].as_str().map_or_else(|| answer.beginning(), str::to_owned);
     let (cause, remedy) = match answer.status {
-        404 => ("die-service has no such die", "add it to the file that DIE_SPECIFICATIONS names"),
+        404 => (
+            "dice-roller asks another die-service than frontend does",
+            "compare DIE_SERVICE_URL of frontend and of dice-roller",
+        ),
         422 => ("MAX_ASYNC_ROLLS is smaller than this batch", "raise it in frontend and dice-roller"),
         429 => ("a limit of the services is reached", "raise RATE_LIMIT_PER_SECOND, or wait until there is less to do"),
         500 => ("the die fails sometimes", "give it an error_rate of 0 in the file that DIE_SPECIFICATIONS names"),

@@ -34,6 +34,11 @@ impl Counters {
         self.0[index].get(sample).copied().unwrap_or(0.0)
     }
 
+    /// Whether frontend has got the list of dice, with `die` in it: it counts any other as unknown.
+    pub(crate) fn frontend_knows(&self, die: &str) -> bool {
+        self.0[0].contains_key(&format!(r#"frontend_requests_total{{die_type="{die}",status="received"}}"#))
+    }
+
     /// What each sample of the batch must have reached at least, as PromQL that finds it, with its service's index.
     pub(crate) fn after_batch(&self) -> Vec<(usize, String, f64)> {
         let of = |(index, moves): (usize, Vec<(String, usize)>)| {

@@ -1,0 +1,141 @@
+//! A stand-in for Grafana: the data sources and the dashboard as provisioned, and questions handed on to the backends.
+
+use axum::http::Method;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use crate::common::{answer, http};
+use crate::prometheus::read;
+use crate::server::{self, Question, Server};
+
+/// Changes what is answered at a path, to break it: the path, and what is done to the JSON; null becomes 404.
+pub(crate) type Change = (&'static str, fn(&mut Value));
+
+/// Where the data sources lead.
+#[derive(Clone)]
+pub(crate) struct Backends {
+    pub(crate) prometheus: String,
+    pub(crate) tempo: String,
+    pub(crate) loki: String,
+}
+
+impl Backends {
+    fn url(&self, uid: &str) -> &str {
+        match uid {
+            "prometheus" => &self.prometheus,
+            "tempo" => &self.tempo,
+            "loki" => &self.loki,
+            other => panic!("nobody provisioned {other}"),
+        }
+    }
+}
+
+pub(crate) fn serve(backends: Backends, change: Option<Change>) -> Server {
+    Server::start(move |question| reply(question, &backends, change))
+}
+
+fn reply(question: &Question, backends: &Backends, change: Option<Change>) -> Response {
+    let path = question.uri.path().trim_start_matches("/api/");
+    let (status, mut body) = match path.split('/').collect::<Vec<_>>()[..] {
+        ["datasources", "uid", uid] => (200, source(uid)),
+        ["datasources", "uid", uid, "health"] => health(backends, uid),
+        ["datasources", "proxy", "uid", uid, ..] => {
+            let rest = path.splitn(5, '/').last().unwrap();
+            return proxy(question, backends.url(uid), rest);
+        }
+        ["dashboards", "uid", "stage4-dice-roller"] => {
+            let dashboard: Value = serde_json::from_str(&read("grafana-dashboards/stage4-dice-roller.json")).unwrap();
+            (200, json!({ "meta": {}, "dashboard": dashboard }))
+        }
+        ["ds", "query"] if question.method == Method::POST => query(question, backends),
+        _ => (404, json!({ "message": format!("a stand-in for Grafana; knows no {path}") })),
+    };
+    if let Some((_, how)) = change.filter(|(at, _)| *at == path) {
+        how(&mut body);
+    }
+    match &body {
+        Value::Null => server::json(404, &json!({ "message": "not found, says the stand-in for Grafana" })),
+        body if body["status"] == "ERROR" => server::json(400, body),
+        body => server::json(status, body),
+    }
+}
+
+/// A data source as it stands in the provisioning file, where `$` is written `$$`.
+fn source(uid: &str) -> Value {
+    let file = read("observability/grafana/provisioning/datasources/datasources.yaml").replace("$$", "$");
+    let file: Value = serde_saphyr::from_str(&file).unwrap();
+    file["datasources"].as_array().unwrap().iter().find(|source| source["uid"] == uid).cloned().unwrap_or_default()
+}
+
+fn health(backends: &Backends, uid: &str) -> (u16, Value) {
+    let path = if uid == "prometheus" { "-/ready" } else { "ready" };
+    match http().get(format!("{}/{path}", backends.url(uid))).send() {
+        Ok(answer) if answer.status().is_success() => (200, json!({ "status": "OK", "message": "says the stand-in" })),
+        other => (400, json!({ "status": "ERROR", "message": format!("{other:?}") })),
+    }
+}
+
+/// The viewer knows no `select`, which adds columns to a search and changes nothing about what is found.
+fn proxy(question: &Question, backend: &str, rest: &str) -> Response {
+    let mut request = http().get(format!("{backend}/{rest}"));
+    for name in ["q", "limit", "start", "end"] {
+        let value = question.parameter(name);
+        if !value.is_empty() {
+            let value = value.split("| select").next().unwrap();
+            request = request.query(&[(name, value)]);
+        }
+    }
+    let answer = answer(request);
+    server::json(answer.status, &serde_json::from_str(&answer.text).unwrap_or(Value::String(answer.text)))
+}
+
+/// `/api/ds/query`: asks the backend, and puts its answer into frames, a list of columns each.
+fn query(question: &Question, backends: &Backends) -> (u16, Value) {
+    let body: Value = serde_json::from_slice(&question.body).unwrap();
+    assert_eq!((&body["from"], &body["to"]), (&json!("now-1h"), &json!("now")));
+    let query = &body["queries"][0];
+    let expression = query["expr"].as_str().unwrap().replace("$__rate_interval", "10s").replace("$__range", "3600s");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let (start, end) = (now - 60, now + 1);
+    let uid = query["datasource"]["uid"].as_str().unwrap_or_default();
+    let told = match uid {
+        "prometheus" => {
+            let (path, period) = match query["instant"] == true {
+                true => ("api/v1/query", vec![]),
+                false => {
+                    assert_eq!(query["range"], true);
+                    ("api/v1/query_range", vec![("start", start), ("end", end), ("step", 1)])
+                }
+            };
+            let request = http().get(format!("{}/{path}", backends.prometheus)).query(&period);
+            answer(request.query(&[("query", expression)])).json()
+        }
+        "loki" => {
+            let period = [("start", start * 1_000_000_000), ("end", end * 1_000_000_000)];
+            let request = http().get(format!("{}/loki/api/v1/query_range", backends.loki)).query(&period);
+            answer(request.query(&[("query", expression)])).json()
+        }
+        other => json!({ "error": format!("the stand-in for Grafana asks no '{other}'") }),
+    };
+    if told["status"] != "success" {
+        return (400, json!({ "results": { "A": { "error": told["error"], "status": 400 } } }));
+    }
+    let frames: Vec<Value> = told["data"]["result"].as_array().unwrap().iter().map(frame).collect();
+    (200, json!({ "results": { "A": { "status": 200, "frames": frames } } }))
+}
+
+/// Time and value, or labels, time and line. JSON has no NaN, so Grafana writes null.
+fn frame(series: &Value) -> Value {
+    let samples = [series["values"].as_array().cloned().unwrap_or_default(), vec![series["value"].clone()]].concat();
+    let samples: Vec<_> = samples.into_iter().filter(|sample| !sample.is_null()).collect();
+    let column = |index: usize| samples.iter().map(|sample| sample[index].clone()).collect::<Vec<_>>();
+    let values = match series["stream"].is_object() {
+        true => json!([vec![&series["stream"]; samples.len()], column(0), column(1)]),
+        false => {
+            let number =
+                |value: &Value| value.as_str().and_then(|text| text.parse::<f64>().ok()).filter(|v| v.is_finite());
+            json!([column(0), column(1).iter().map(number).collect::<Vec<_>>()])
+        }
+    };
+    json!({ "schema": {}, "data": { "values": values } })
+}
