@@ -1,0 +1,105 @@
+//! The receiver of telemetry is down, slow, failing, or breaks off: requests do not notice, what was lost is counted,
+//! and export resumes by itself.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::collector::Collector;
+use crate::common::{eventually, metrics};
+use crate::load::{Load, STEADY, Tally};
+use crate::proxy::{Line, Proxy};
+use crate::role::Role;
+use crate::{figure, long};
+
+const EXPORTED: &str = "telemetry_spans_exported_total";
+const SPANS_DROPPED: &str = "telemetry_spans_dropped_total";
+const RECORDS_DROPPED: &str = "telemetry_log_records_dropped_total";
+
+/// Small queue, short wait: a few seconds of a fault then do what a minute does with the defaults.
+const SETTINGS: [(&str, &str); 5] = [
+    ("OTEL_LOGS_EXPORTER", "otlp"),
+    ("OTEL_BSP_MAX_QUEUE_SIZE", "256"),
+    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "64"),
+    ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", "1000"),
+];
+
+/// One request is one span and one log record.
+const ASK: &str = "/dice?identifier=fair";
+
+#[test]
+fn requests_do_not_notice_a_failing_receiver_and_each_span_is_accounted_for() {
+    let each = Duration::from_secs(if long() { 60 } else { 3 });
+    let collector = Collector::start();
+    let line = Proxy::start(&collector.url);
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", &*line.url);
+    let service = Role::start("die-service", &[&[endpoint], &SETTINGS[..]].concat());
+    let load = Load::start(&service.url, ASK, STEADY);
+    let started = Instant::now();
+    sleep(Duration::from_secs(2));
+    let memory = service.memory();
+
+    let mut faults = Vec::new();
+    for (name, fault) in
+        [("down", Line::Down), ("slow", Line::Stalls), ("breaks off", Line::Breaks), ("fails", Line::Works)]
+    {
+        let dropped = service.sum(SPANS_DROPPED, "");
+        let from = Instant::now();
+        line.set(fault);
+        collector.fail(fault == Line::Works);
+        sleep(each);
+        let to = Instant::now();
+        let lost = service.sum(SPANS_DROPPED, "") - dropped;
+        assert!(lost > 0.0, "{name}: nothing was lost, so nothing was tried");
+        line.set(Line::Works);
+        collector.fail(false);
+        let exported = service.metric(EXPORTED);
+        eventually("export again", || (service.metric(EXPORTED) > exported).then_some(()));
+        faults.push((name, from, to, lost, to.elapsed()));
+        sleep(Duration::from_secs(1));
+    }
+    let grown = service.memory() - memory;
+    let ended = Instant::now();
+    let tally = load.stop();
+
+    assert_eq!((tally.lost, tally.count(200)), (0, tally.answers.len()), "{}", tally.statuses());
+    let healthy = quiet(&tally, started, ended, &faults).quantile(0.99);
+    for (name, from, to, lost, resumed) in &faults {
+        let under = tally.between(*from, *to);
+        let p99 = under.quantile(0.99);
+        // An export waits for a second: a request that waited for one would stand out.
+        assert!(p99 < 3 * healthy + Duration::from_millis(100), "{name}: {p99:?}, {healthy:?} without a fault");
+        assert!(*resumed < Duration::from_secs(5), "{name}: {resumed:?}");
+        figure(&format!(
+            "receiver {name} for {each:?}: {} answers, all 200, p99 {p99:?} ({healthy:?} without a fault), {lost} spans \
+             counted as lost, export again after {resumed:?}",
+            under.answers.len(),
+        ));
+    }
+    assert!(grown < 32.0, "{grown} MiB more");
+
+    // Every span has left or is counted, and what was counted as exported has arrived.
+    let made = tally.answers.len();
+    let (spans, records) = eventually("all spans and records accounted for", || {
+        let samples = metrics(&service.url);
+        let sum =
+            |name: &str| samples.iter().filter(|(sample, _)| sample.starts_with(name)).map(|(_, v)| *v as usize).sum();
+        let (exported, dropped, records): (usize, usize, usize) =
+            (sum(EXPORTED), sum(SPANS_DROPPED), sum(RECORDS_DROPPED));
+        (exported + dropped == made && records + collector.records() >= made).then_some(((exported, dropped), records))
+    });
+    assert!(collector.spans() >= spans.0, "{} arrived, {} counted as exported", collector.spans(), spans.0);
+    assert!(records > 0, "records are lost, and counted, like spans");
+    figure(&format!(
+        "receiver failing in four ways under load: {made} spans made = {} exported + {} dropped; {grown:.1} MiB more memory",
+        spans.0, spans.1
+    ));
+}
+
+/// What the clients saw while there was no fault.
+fn quiet(tally: &Tally, started: Instant, ended: Instant, faults: &[(&str, Instant, Instant, f64, Duration)]) -> Tally {
+    let starts = std::iter::once(started).chain(faults.iter().map(|(_, _, to, ..)| *to));
+    let ends = faults.iter().map(|(_, from, ..)| *from).chain([ended]);
+    let answers = starts.zip(ends).flat_map(|(from, to)| tally.between(from, to).answers);
+    Tally { answers: answers.collect(), lost: 0 }
+}

@@ -1,0 +1,274 @@
+//! What no client would send: a clear refusal, no panic, no growth, no label and no markup of the client's making.
+
+use std::thread::scope;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::common::process::Process;
+use crate::figure;
+use crate::raw::{Connection, Reply};
+use crate::role::{Role, resident};
+use crate::services::Services;
+
+fn ask(service: &Role, request: &[u8]) -> Reply {
+    let shown = String::from_utf8_lossy(&request[..request.len().min(80)]).into_owned();
+    let mut connection = Connection::open(&service.url).unwrap();
+    connection.send(request).and_then(|()| connection.reply()).unwrap_or_else(|error| panic!("{shown}: {error}"))
+}
+
+fn get(target: &str, headers: &str) -> Vec<u8> {
+    format!("GET {target} HTTP/1.1\r\nhost: x\r\n{headers}\r\n").into_bytes()
+}
+
+#[test]
+fn malformed_requests_are_refused_clearly() {
+    let services = Services::start();
+    let memory = services.memory();
+    let many_headers: String = (0..500).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let mut asked = 0;
+    for (service, route) in services.with_targets() {
+        let value = |value: &str| get(&format!("{route}{value}"), "");
+        let repeated =
+            route.split_once('?').map(|(path, name)| format!("{path}?{}", format!("{name}fair&").repeat(3000)));
+        let bytes = |start: &[u8], end: &[u8]| [start, end].concat();
+        for (request, status) in [
+            // long
+            (get(&format!("/{}", "a".repeat(100_000)), ""), 414),
+            (get("/", &format!("x: {}\r\n", "a".repeat(300_000))), 431),
+            (get("/", &many_headers), 431),
+            (get(&format!("/{}", "a".repeat(60_000)), ""), 404),
+            (value(&"a".repeat(60_000)), 422),
+            // parameters
+            (get(&format!("{route}fair{}", "&a=1".repeat(3000)), ""), 200),
+            (get(&repeated.unwrap(), ""), 422),
+            (value("fair&=&&&==&%"), 200),
+            (value(""), 422),
+            (value("%ff%fe"), 422),
+            (value("%00"), 422),
+            (value("a%0d%0aset-cookie:x=1"), 422),
+            (value("%e2%80%ae"), 404), // right-to-left override: a name like another, and not one of ours
+            (value("<script>alert(1)</script>"), 400), // not a URL
+            (value("%3Cscript%3Ealert(1)%3C/script%3E"), 404),
+            (value("../../etc/passwd"), 404),
+            (value("%25%73"), 404),
+            // requests that are none
+            (bytes(b"GET /\xff\xfe HTTP/1.1\r\nhost: x\r\n", b"\r\n"), 400),
+            (bytes(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"\r\n\r\n"), 400),
+            (get("/", "x: a\0b\r\n"), 400),
+            (get("/", "no colon\r\n"), 400),
+            (get("/", "content-length: 3\r\ncontent-length: 4\r\n"), 400),
+            (get("/", "content-length: -1\r\n"), 400),
+            (get("/", "transfer-encoding: gzip\r\n"), 400),
+            (bytes(b"GET / HTTP/9.9\r\nhost: x\r\n", b"\r\n"), 400),
+            // methods and forms of the target
+            (bytes(b"BREW / HTTP/1.1\r\nhost: x\r\n", b"\r\n"), 405),
+            (bytes(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n", b"\r\n"), 405),
+            (bytes(b"OPTIONS * HTTP/1.1\r\nhost: x\r\n", b"\r\n"), 404),
+            (bytes(b"CONNECT a:1 HTTP/1.1\r\nhost: x\r\n", b"\r\n"), 404),
+            // time limits
+            (get("/", "x-request-timeout-ms: soon\r\n"), 400),
+            (get("/", "x-request-timeout-ms: -1\r\n"), 400),
+            (get("/", "x-request-timeout-ms: 99999999999999999999999999\r\n"), 200),
+            (get("/", "x-request-timeout-ms: 18446744073709551615\r\n"), 200),
+            (get("/", "x-request-timeout-ms: 9223372036854775\r\n"), 200),
+            // a body that nobody asked for
+            (bytes(&get("/", "content-length: 5\r\n"), b"hello"), 200),
+        ] {
+            let reply = ask(service, &request);
+            let shown = String::from_utf8_lossy(&request[..request.len().min(120)]).into_owned();
+            assert_eq!(reply.status, status, "{shown}: {}", reply.text());
+            asked += 1;
+            // Where it was a request at all, the refusal says why.
+            if matches!(status, 404 | 405 | 422) {
+                let problem = reply.json();
+                assert_eq!(reply.header("content-type"), Some("application/problem+json"), "{shown}");
+                assert_eq!(problem["status"], status, "{shown}");
+                assert!(
+                    problem["detail"].as_str().is_some_and(|detail| (1..1000).contains(&detail.len())),
+                    "{problem}"
+                );
+                assert_eq!((reply.header("allow").is_some(), status == 405), (status == 405, status == 405));
+            }
+        }
+    }
+    services.check(memory);
+    figure(&format!("{asked} malformed requests to three services: each refused as it should be, no panic"));
+}
+
+#[test]
+fn a_number_that_is_none_is_refused_with_what_is_allowed() {
+    let services = Services::start();
+    let memory = services.memory();
+    let malformed = [
+        "",
+        "0",
+        "-1",
+        "+5",
+        "21",
+        "5.0",
+        "1e1",
+        "0x5",
+        "%205",
+        "5%20",
+        "5%00",
+        "%EF%BC%95",
+        "five",
+        "null",
+        "NaN",
+        "4294967296",
+        "4294967301",
+        "18446744073709551616",
+        "99999999999999999999999999",
+        "5,6",
+        "5;6",
+        "[5]",
+        "5&times=5",
+        "%ff",
+        "<b>5</b>",
+        "true",
+        "１",
+    ];
+    for service in [&services.dice_roller, &services.frontend] {
+        for times in malformed {
+            let reply = ask(service, &get(&format!("/roll-async?die=fair&times={}", percent(times)), ""));
+            let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+            assert_eq!(
+                (reply.status, detail.contains("'times'"), detail.contains("allowed: ")),
+                (422, true, true),
+                "{times}: {detail}"
+            );
+        }
+        assert_eq!(ask(service, &get("/roll-async?die=fair", "")).status, 422);
+    }
+    services.check(memory);
+}
+
+/// What may not stand in a URL, percent-encoded; the rest as it is.
+fn percent(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"<>[]".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { (byte as char).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+#[test]
+fn nothing_that_a_client_sends_becomes_markup() {
+    let services = Services::start();
+    let memory = services.memory();
+    let markup = "%22%3E%3Cscript%3Ealert(1)%3C/script%3E%3Cimg%20src=x%20onerror=alert(1)%3E%27--%3E";
+    for query in [
+        format!("die={markup}"),
+        format!("die={markup}&async=on&times=3"),
+        format!("die=fair&async={markup}&times=3"),
+        format!("die=fair&async=on&times={markup}"),
+        format!("die=fair&async=on&times=3&strategy={markup}&concurrency={markup}"),
+        format!("{markup}={markup}&die=fair"),
+    ] {
+        let reply = ask(&services.frontend, &get(&format!("/?{query}"), "accept: text/html\r\n"));
+        let page = reply.text();
+        assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"));
+        assert!(reply.header("content-security-policy").is_some_and(|policy| policy.contains("default-src 'self'")));
+        assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
+        assert!(page.contains("</html>") && !page.contains("<script>") && !page.contains("<img"), "{query}: {page}");
+    }
+    let reply = ask(&services.frontend, &get(&format!("/{markup}"), "accept: text/html\r\n"));
+    assert_eq!((reply.status, reply.header("content-type")), (404, Some("application/problem+json")));
+    services.check(memory);
+}
+
+#[test]
+fn slow_senders_are_cut_off_and_slow_readers_hold_nothing_up() {
+    let services = Services::start();
+    let memory = services.memory();
+    let began = Instant::now();
+    scope(|threads| {
+        for (service, _) in services.with_targets() {
+            for started in ["", "GET / HTTP/1.1\r\nho", "GET /health HTTP/1.1\r\nhost: x\r\n\r\n"] {
+                threads.spawn(move || {
+                    let mut slow = Connection::open(&service.url).unwrap();
+                    slow.send(started.as_bytes()).unwrap();
+                    slow.rest();
+                    let held = began.elapsed();
+                    assert!((5.0..15.0).contains(&held.as_secs_f64()), "'{started}' was held for {held:?}");
+                });
+            }
+            threads.spawn(move || {
+                let mut readers: Vec<_> = (0..20).map(|_| Connection::open(&service.url).unwrap()).collect();
+                let large = get("/docs/swagger-ui-bundle.js", "").repeat(300);
+                for reader in &mut readers {
+                    let _ = reader.send(&large); // what does not fit is not taken
+                }
+                let asked = Instant::now();
+                assert_eq!(service.get("/health").status, 200);
+                assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+                std::thread::sleep(Duration::from_secs(1));
+                let grown = service.memory() - memory.iter().copied().fold(f64::MAX, f64::min);
+                assert!(grown < 128.0, "{grown} MiB for twenty who do not read");
+            });
+        }
+    });
+    services.check(memory);
+    figure(&format!(
+        "half a header, nothing at all, or nothing more on three services: all cut off within {:?}",
+        began.elapsed()
+    ));
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let services = Services::start();
+    for (service, route) in services.with_targets() {
+        let mut connection = Connection::open(&service.url).unwrap();
+        let names: Vec<_> = (0..200).map(|number| format!("nobody-{number}")).collect();
+        let requests: String =
+            names.iter().map(|name| format!("GET {route}{name} HTTP/1.1\r\nhost: x\r\n\r\n")).collect();
+        connection.send(requests.as_bytes()).unwrap();
+        for name in &names {
+            let reply = connection.reply().unwrap();
+            let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+            assert!(reply.status == 404 && detail.contains(&format!("'{name}'")), "{detail}");
+        }
+    }
+}
+
+#[test]
+fn the_receiver_of_spans_refuses_what_is_none() {
+    let viewer = Process::start(&["trace-viewer", "--port", "0", "--otlp-port", "0"], &[]);
+    let line: Value = serde_json::from_str(&viewer.wait_for(|line| line.contains("starting up"))).unwrap();
+    let (receiver, pages) = (line["otlp_address"].as_str().unwrap(), line["address"].as_str().unwrap());
+    let before = resident(viewer.id());
+    let post = |content_type: &str, more: &str, body: &[u8]| {
+        let head = format!("POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: {content_type}\r\n{more}");
+        [format!("{head}content-length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
+    };
+    let (json, protobuf) = ("application/json", "application/x-protobuf");
+    for (request, status) in [
+        (post(json, "", b"{}"), 200),
+        (post(json, "", b"[]"), 400),
+        (post(json, "", b"{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[{\"traceId\":\"zz\"}]}]}]}"), 400),
+        (post(json, "", &b"[".repeat(1 << 20)), 400),
+        (post(json, "", &b"{\"a\":".repeat(1 << 18)), 400),
+        (post(json, "", b"\xff\xfe"), 400),
+        (post(protobuf, "", b""), 200),
+        (post(protobuf, "", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), 400),
+        (post(protobuf, "", &[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f]), 400),
+        (post(protobuf, "content-encoding: gzip\r\n", b"not gzip"), 400),
+        (post(protobuf, "content-encoding: br\r\n", b"x"), 415),
+        (post(protobuf, "", &vec![0; (8 << 20) + 1]), 413),
+        (post("text/plain", "", b"{}"), 415),
+        (get("/v1/traces", ""), 405),
+        (get(&format!("/{}", "a".repeat(100_000)), ""), 414),
+        (get("/", &format!("x: {}\r\n", "a".repeat(600_000))), 431),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n".to_vec(), 400),
+    ] {
+        let shown = String::from_utf8_lossy(&request[..request.len().min(200)]).into_owned();
+        let reply = Connection::open(receiver).and_then(|mut receiver| {
+            receiver.send(&request)?;
+            receiver.reply()
+        });
+        assert_eq!(reply.unwrap_or_else(|error| panic!("{shown}: {error}")).status, status, "{shown}");
+    }
+    assert_eq!(Connection::open(pages).and_then(|mut pages| pages.get("/api/echo", "")).unwrap().status, 200);
+    let grown = resident(viewer.id()) - before;
+    assert!(grown < 128.0, "{grown} MiB more");
+    assert!(!viewer.text().contains("panicked"), "{}", viewer.text());
+}

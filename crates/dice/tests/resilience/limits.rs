@@ -1,0 +1,158 @@
+//! More than the limits allow: refused at once, counted, and at nobody else's cost.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{sleep, spawn};
+use std::time::{Duration, Instant};
+
+use reqwest::blocking::Client;
+
+use crate::common::{eventually, http};
+use crate::figure;
+use crate::load::{Load, Manner};
+use crate::raw::Connection;
+use crate::role::{NO_EXPORT, Role};
+use crate::services::Services;
+
+#[test]
+fn a_full_queue_refuses_at_once_and_empties_again() {
+    let die_service = Role::start("die-service", &[NO_EXPORT]);
+    let limits = [("MAX_CONCURRENT_ROLLS", "2"), ("MAX_QUEUED_ROLLS", "3"), ("ROLL_DELAY_MAX_MS", "60000")];
+    let own = [("DIE_SERVICE_URL", &*die_service.url), ("ROLL_SEED", "1"), NO_EXPORT];
+    let service = Role::start("dice-roller", &[own, limits].concat());
+
+    let mut clients: Vec<_> = (0..5).map(|_| Connection::open(&service.url).unwrap()).collect();
+    clients.iter_mut().for_each(|client| client.send(b"GET /roll?die=fair HTTP/1.1\r\nhost: x\r\n\r\n").unwrap());
+    eventually("three rolls that wait", || (service.metric("async_rolls_queued") == 3.0).then_some(()));
+
+    // Even when nobody answers behind it.
+    die_service.freeze();
+    let mut took = Vec::new();
+    for target in ["/roll?die=fair", "/roll-async?die=fair&times=1", "/roll-async?die=fair&times=20"].repeat(10) {
+        let asked = Instant::now();
+        let reply = Connection::open(&service.url).and_then(|mut client| client.get(target, "")).unwrap();
+        took.push(asked.elapsed());
+        assert_eq!((reply.status, reply.header("retry-after")), (429, Some("1")), "{target}");
+    }
+    took.sort();
+    assert!(took[15] < Duration::from_millis(100), "{took:?}");
+    assert_eq!(service.sum("http_requests_total", "4xx"), 30.0);
+    die_service.go_on();
+
+    drop(clients);
+    eventually("an empty queue", || (service.metric("async_rolls_queued") == 0.0).then_some(()));
+    eventually("the five counted as cancelled", || (service.sum("http_requests_total", "4xx") == 35.0).then_some(()));
+    let mut client = Connection::open(&service.url).unwrap();
+    client.send(b"GET /roll-async?die=fair&times=5 HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    eventually("all places are free again", || (service.metric("async_rolls_queued") == 3.0).then_some(()));
+    figure(&format!(
+        "queue of rolls full: 30 of 30 requests refused with 429, p50 {:?}, die-service stopped meanwhile",
+        took[15]
+    ));
+}
+
+#[test]
+fn no_more_rolls_at_once_than_allowed() {
+    let die_service = Role::start("die-service", &[NO_EXPORT]);
+    let own = [("DIE_SERVICE_URL", &*die_service.url), ("MAX_CONCURRENT_ROLLS", "3"), ("ROLL_DELAY_MAX_MS", "50")];
+    let service = Role::start("dice-roller", &[&own[..], &[NO_EXPORT]].concat());
+    let started = Instant::now();
+    let load = Load::start(
+        &service.url,
+        "/roll-async?die=fair&times=5",
+        Manner { clients: 4, pause: Duration::ZERO, fresh: false },
+    );
+    sleep(Duration::from_secs(2));
+    let tally = load.stop();
+    let elapsed = started.elapsed().as_secs_f64();
+    assert_eq!(tally.count(200), tally.answers.len(), "{}", tally.statuses());
+    let (rolls, work) =
+        (service.sum("roll_duration_seconds_count", "async"), service.sum("roll_duration_seconds_sum", "async"));
+    assert_eq!(rolls, tally.answers.len() as f64 * 5.0);
+    let at_once = work / elapsed;
+    assert!((1.5..=3.0).contains(&at_once), "{at_once} rolls at once on average");
+    let waited = service.metric("async_roll_queue_seconds_count");
+    assert!(waited > 0.0 && waited <= rolls);
+    figure(&format!(
+        "MAX_CONCURRENT_ROLLS=3 with 20 wanted: {at_once:.2} rolls at once on average, {waited} of {rolls} waited"
+    ));
+}
+
+/// What a caller in a hurry does not wait for says nothing about the neighbour.
+#[test]
+fn callers_in_a_hurry_open_no_breaker() {
+    let services = Services::start();
+    let mut statuses = [0; 2];
+    for service in [&services.dice_roller, &services.frontend] {
+        std::thread::scope(|threads| {
+            let hurried = |milliseconds: u32| {
+                let mut client = Connection::open(&service.url).unwrap();
+                let header = format!("x-request-timeout-ms: {milliseconds}\r\n");
+                (0..100).map(|_| client.get("/roll?die=fair", &header).unwrap().status).collect::<Vec<_>>()
+            };
+            let clients: Vec<_> = (0..12).map(|number| threads.spawn(move || hurried(number % 3))).collect();
+            for status in clients.into_iter().flat_map(|client| client.join().unwrap()) {
+                assert!(matches!(status, 200 | 504), "{status}");
+                statuses[usize::from(status == 504)] += 1;
+            }
+        });
+        assert_eq!(service.get("/roll?die=fair").status, 200);
+        assert_eq!(service.sum("circuit_breaker_transitions_total", "open"), 0.0);
+    }
+    assert!(statuses[1] > 100, "hardly anybody was in a hurry");
+    figure(&format!(
+        "2400 requests that gave 0 to 2 ms: {} × 200, {} × 504, the breakers stayed closed",
+        statuses[0], statuses[1]
+    ));
+}
+
+#[test]
+fn one_address_cannot_starve_another() {
+    let (die_service, own) = (Role::start("die-service", &[NO_EXPORT]), [NO_EXPORT, ("RATE_LIMIT_PER_SECOND", "20")]);
+    let behind = [("DIE_SERVICE_URL", &*die_service.url), ("ROLL_DELAY_MAX_MS", "0"), NO_EXPORT];
+    let dice_roller = Role::start("dice-roller", &behind);
+    let urls = [("DIE_SERVICE_URL", &*die_service.url), ("DICE_ROLLER_URL", &*dice_roller.url)];
+    let frontend = Role::start("frontend", &[urls, own].concat());
+    let url = format!("{}/roll?die=fair", frontend.url);
+
+    let _ = http(); // TLS has an implementation from here on
+    let from = |last: u8| {
+        let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
+        Client::builder().no_proxy().local_address(address).build().unwrap()
+    };
+    let (greedy, modest) = (from(2), from(1));
+    let stop = Arc::new(AtomicBool::new(false));
+    let flood: Vec<_> = (0..4)
+        .map(|_| {
+            let (client, url, stop) = (greedy.clone(), url.clone(), stop.clone());
+            spawn(move || {
+                let (mut granted, mut refused) = (0, 0);
+                while !stop.load(Ordering::Relaxed) {
+                    match client.get(&url).send().unwrap().status().as_u16() {
+                        200 => granted += 1,
+                        429 => refused += 1,
+                        other => panic!("{other}"),
+                    }
+                }
+                (granted, refused)
+            })
+        })
+        .collect();
+    let started = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(modest.get(&url).send().unwrap().status(), 200, "the other address is not refused");
+        sleep(Duration::from_millis(100));
+    }
+    stop.store(true, Ordering::Relaxed);
+    let seconds = started.elapsed().as_secs_f64();
+    let counts: Vec<(u32, u32)> = flood.into_iter().map(|client| client.join().unwrap()).collect();
+    let (granted, refused) = counts.iter().fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1));
+    assert!(refused > 0, "no flood");
+    assert!(f64::from(granted) <= 20.0 * (seconds + 1.0), "{granted} in {seconds} s");
+    assert_eq!(frontend.sum("http_requests_total", "4xx"), f64::from(refused));
+    assert_eq!(frontend.sum("http_requests_total", "2xx"), f64::from(granted + 20));
+    figure(&format!(
+        "RATE_LIMIT_PER_SECOND=20, one address floods for {seconds:.1} s: {granted} granted, {refused} refused; the other: 20 of 20 granted"
+    ));
+}

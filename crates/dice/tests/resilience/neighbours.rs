@@ -1,0 +1,281 @@
+//! A service whose neighbour is killed, stopped, cut off, or not there yet: dice-roller without die-service, and
+//! frontend without dice-roller. Both have the same parts, so both get the same faults.
+
+use std::thread::{sleep, spawn};
+use std::time::{Duration, Instant};
+
+use crate::common::backend::{Backend, Trace};
+use crate::common::{eventually, metrics};
+use crate::figure;
+use crate::load::{Load, Manner, STEADY};
+use crate::proxy::{Line, Proxy};
+use crate::raw::{Connection, Reply};
+use crate::role::{NO_EXPORT, Role};
+
+const ASK: &str = "/roll?die=fair";
+/// A breaker pauses for one second; what a busy machine adds is not the breaker's.
+const RECOVERY: Duration = Duration::from_millis(1500);
+
+/// A service and the neighbour that it calls.
+struct Pair {
+    caller: Role,
+    callee: Role,
+    target: &'static str,
+    /// The caller's counter of calls.
+    calls: &'static str,
+    /// How long the caller waits for an answer.
+    limit: Duration,
+    backend: Backend,
+    _die_service: Option<Role>,
+}
+
+fn dice_roller_and_die_service() -> Pair {
+    let (backend, callee) = (Backend::start(), Role::start("die-service", &[NO_EXPORT]));
+    let caller = dice_roller(&callee.url, &exporting(&backend));
+    let (target, calls, limit) = ("die-service", "die_service_requests_total", Duration::from_secs(2));
+    Pair { caller, callee, target, calls, limit, backend, _die_service: None }
+}
+
+fn frontend_and_dice_roller() -> Pair {
+    let (backend, die_service) = (Backend::start(), Role::start("die-service", &[NO_EXPORT]));
+    let callee = dice_roller(&die_service.url, &[NO_EXPORT]);
+    let caller = frontend(&die_service.url, &callee.url, &exporting(&backend));
+    let (target, calls, limit) = ("dice-roller", "backend_requests_total", Duration::from_secs(5));
+    Pair { caller, callee, target, calls, limit, backend, _die_service: Some(die_service) }
+}
+
+fn exporting(backend: &Backend) -> [(&str, &str); 2] {
+    [("OTEL_EXPORTER_OTLP_ENDPOINT", &backend.otlp), ("OTEL_BSP_SCHEDULE_DELAY", "50")]
+}
+
+fn dice_roller(die_service: &str, more: &[(&str, &str)]) -> Role {
+    Role::start("dice-roller", &[&[("DIE_SERVICE_URL", die_service), ("ROLL_DELAY_MAX_MS", "0")], more].concat())
+}
+
+fn frontend(die_service: &str, dice_roller: &str, more: &[(&str, &str)]) -> Role {
+    Role::start("frontend", &[&[("DIE_SERVICE_URL", die_service), ("DICE_ROLLER_URL", dice_roller)], more].concat())
+}
+
+impl Pair {
+    /// Asks the caller within the trace of that number.
+    fn ask(&self, trace: u32) -> Reply {
+        let header = format!("traceparent: 00-{trace:032x}-b7ad6b7169203331-01\r\n");
+        Connection::open(&self.caller.url).and_then(|mut connection| connection.get(ASK, &header)).unwrap()
+    }
+
+    fn trace(&self, trace: u32, spans: usize) -> Trace {
+        self.backend.trace(&format!("{trace:032x}"), spans)
+    }
+
+    fn breaker(&self) -> f64 {
+        self.caller.metric(&format!(r#"circuit_breaker_state{{target="{}"}}"#, self.target))
+    }
+
+    /// Answers of a status class, as the caller counts them.
+    fn answered(&self, class: &str) -> usize {
+        self.caller.metric(&format!(r#"http_requests_total{{handler="/roll",method="GET",status="{class}"}}"#)) as usize
+    }
+
+    /// How many of its answers took less than 5 ms, and how many there were.
+    fn quick(&self) -> (f64, f64) {
+        let samples = metrics(&self.caller.url);
+        let sample = |name: &str, more: &str| {
+            let labels = format!(r#"{{handler="/roll",method="GET"{more}}}"#);
+            samples[&format!("http_request_duration_seconds_{name}{labels}")]
+        };
+        (sample("bucket", r#",le="0.005""#), sample("count", ""))
+    }
+
+    /// Each change of the breaker is a line, and counted.
+    fn check_transitions(&self) {
+        for to in ["open", "half_open", "closed"] {
+            let sample = format!(r#"circuit_breaker_transitions_total{{target="{}",to="{to}"}}"#, self.target);
+            let lines = self.caller.lines_of("Circuit breaker changed");
+            let lines = lines.iter().filter(|line| line["to"] == to && line["target_service"] == self.target).count();
+            assert_eq!((lines as f64, lines > 0), (self.caller.metric(&sample), true), "{to}");
+        }
+    }
+}
+
+#[test]
+fn a_killed_die_service_is_reported_cut_short_and_recovered_from() {
+    killed(dice_roller_and_die_service());
+}
+
+#[test]
+fn a_killed_dice_roller_is_reported_cut_short_and_recovered_from() {
+    killed(frontend_and_dice_roller());
+}
+
+fn killed(mut pair: Pair) {
+    let service = if pair.target == "die-service" { "dice-roller" } else { "frontend" };
+    assert_eq!(pair.ask(1).status, 200);
+    pair.callee.kill();
+
+    // Five failures in a row open the breaker; the next request is not handed on any more.
+    let statuses: Vec<_> = (11..=16).map(|trace| pair.ask(trace)).map(|reply| (reply.status, retry(&reply))).collect();
+    assert_eq!(statuses, [(503, Some(1)); 6]);
+    assert_eq!((pair.breaker(), pair.caller.sum(pair.calls, "connection_error")), (2.0, 5.0));
+    let failed = pair.trace(11, 2);
+    assert_eq!(failed.one("GET", "CLIENT", service).attributes["error.type"], "connection_error");
+    let server = failed.one("GET /roll", "SERVER", service);
+    assert_eq!((&*server.status, &server.attributes["http.response.status_code"]), ("STATUS_CODE_ERROR", &503.into()));
+    let opening = pair.trace(15, 2);
+    let mut events = opening.spans.iter().flat_map(|span| &span.events);
+    assert!(events.any(|(name, facts)| name == "circuit breaker changed" && facts["to"] == "open"), "{opening:?}");
+    let cut_short = pair.trace(16, 1);
+    assert_eq!(cut_short.one("GET /roll", "SERVER", service).attributes["circuit_breaker.state"], "open");
+    assert_eq!(cut_short.spans.len(), 1, "no call was made: {}", cut_short.tree());
+
+    // Under traffic: quick while it is open, and back when the other side is.
+    let (before_quick, before) = pair.quick();
+    let load = Load::start(&pair.caller.url, ASK, STEADY);
+    sleep(Duration::from_millis(1500));
+    let (quick, all) = pair.quick();
+    let down = Instant::now();
+    pair.callee.run();
+    let back = Instant::now();
+    eventually("a closed breaker", || (pair.breaker() == 0.0).then_some(()));
+    sleep(Duration::from_millis(300));
+    let tally = load.stop();
+    let share = (quick - before_quick) / (all - before);
+    assert!(share > 0.5, "{share} of the answers took less than 5 ms");
+    let recovery = tally.first_after(back, 200).unwrap();
+    assert!(recovery < RECOVERY, "{recovery:?}");
+    let after = tally.between(back + recovery, Instant::now());
+    assert_eq!(after.count(200), after.answers.len(), "{}", after.statuses());
+
+    assert_eq!((tally.lost, tally.answers.len()), (0, tally.count(200) + tally.count(503)), "{}", tally.statuses());
+    assert_eq!(pair.answered("2xx"), tally.count(200) + 1);
+    assert_eq!(pair.answered("5xx"), tally.count(503) + 6);
+    if pair.calls == "die_service_requests_total" {
+        let without_die = pair.caller.sum(pair.calls, "connection_error") + pair.caller.sum(pair.calls, "circuit_open");
+        assert_eq!(without_die as usize, tally.count(503) + 6);
+        assert_eq!(pair.caller.sum("dice_rolls_total", "error") as usize, tally.count(503) + 6);
+    }
+    pair.check_transitions();
+    figure(&format!(
+        "{} killed under traffic: clients saw {}, none lost; while open p50 {:?}, {:.1} % under 5 ms in {service}; \
+         first 200 {recovery:?} after it listened again",
+        pair.target,
+        tally.statuses(),
+        tally.between(tally.answers[0].0, down).quantile(0.5),
+        share * 100.0,
+    ));
+}
+
+#[test]
+fn a_stopped_die_service_is_a_timeout_until_it_goes_on() {
+    stopped(dice_roller_and_die_service());
+}
+
+#[test]
+fn a_stopped_dice_roller_is_a_timeout_until_it_goes_on() {
+    stopped(frontend_and_dice_roller());
+}
+
+/// SIGSTOP: the connection is there, the neighbour does not move.
+fn stopped(pair: Pair) {
+    assert_eq!(pair.ask(1).status, 200);
+    pair.callee.freeze();
+    let asked = Instant::now();
+    let waiting: Vec<_> = (11..=15)
+        .map(|trace| {
+            let (url, header) =
+                (pair.caller.url.clone(), format!("traceparent: 00-{trace:032x}-b7ad6b7169203331-01\r\n"));
+            spawn(move || Connection::open(&url).and_then(|mut connection| connection.get(ASK, &header)).unwrap())
+        })
+        .collect();
+    for reply in waiting {
+        assert_eq!(reply.join().unwrap().status, 504);
+    }
+    let took = asked.elapsed();
+    assert!(took >= pair.limit && took < pair.limit + Duration::from_secs(2), "{took:?}");
+    assert_eq!((pair.ask(16).status, pair.breaker()), (503, 2.0));
+    assert_eq!(pair.caller.sum(pair.calls, "timeout"), 5.0);
+    let trace = pair.trace(11, 2);
+    let client = trace.spans.iter().find(|span| span.kind == "CLIENT").unwrap();
+    assert_eq!(client.attributes["error.type"], "timeout");
+
+    let load = Load::start(&pair.caller.url, ASK, Manner { clients: 1, ..STEADY });
+    pair.callee.go_on();
+    let back = Instant::now();
+    eventually("a closed breaker", || (pair.breaker() == 0.0).then_some(()));
+    sleep(Duration::from_millis(200));
+    let tally = load.stop();
+    let recovery = tally.first_after(back, 200).unwrap();
+    assert!(recovery < RECOVERY, "{recovery:?}");
+    pair.check_transitions();
+    figure(&format!(
+        "{} stopped (SIGSTOP): five requests at once saw 504 within {took:?}, the next 503; first 200 {recovery:?} \
+         after SIGCONT",
+        pair.target
+    ));
+}
+
+#[test]
+fn a_line_that_fails_is_named_as_it_fails() {
+    let never_open = ("BREAKER_FAILURES", "1000000");
+    let die_service = Role::start("die-service", &[NO_EXPORT]);
+    let to_die_service = Proxy::start(&die_service.url);
+    let dice_roller = dice_roller(&to_die_service.url, &[NO_EXPORT, never_open]);
+    let to_dice_roller = Proxy::start(&dice_roller.url);
+    let frontend = frontend(&die_service.url, &to_dice_roller.url, &[NO_EXPORT, never_open]);
+
+    for (caller, line, calls) in [
+        (&dice_roller, &to_die_service, "die_service_requests_total"),
+        (&frontend, &to_dice_roller, "backend_requests_total"),
+    ] {
+        let mut counted = std::collections::BTreeMap::from([("connection_error", 0.0), ("timeout", 0.0)]);
+        for (fault, status, kind) in [
+            (Line::Down, 503, "connection_error"),
+            (Line::Breaks, 503, "connection_error"),
+            (Line::Stalls, 504, "timeout"),
+        ] {
+            assert_eq!(caller.get(ASK).status, 200);
+            line.set(fault);
+            let answer = caller.get(ASK);
+            assert_eq!(answer.status, status, "{fault:?}: {}", answer.text);
+            *counted.get_mut(kind).unwrap() += 1.0;
+            for (kind, count) in &counted {
+                assert_eq!(caller.sum(calls, kind), *count, "{fault:?}: {kind}");
+            }
+            line.set(Line::Works);
+            // A kept connection may still be found ended once: that, too, is reported as what it is.
+            eventually("an answer over the line that works again", || {
+                let works = caller.get(ASK).status == 200;
+                counted.insert("connection_error", caller.sum(calls, "connection_error"));
+                works.then_some(())
+            });
+        }
+    }
+}
+
+#[test]
+fn services_may_start_in_any_order() {
+    let mut die_service = Role::planned("die-service", &[NO_EXPORT]);
+    let urls = [("DIE_SERVICE_URL", die_service.url.as_str()), ("ROLL_DELAY_MAX_MS", "0"), NO_EXPORT];
+    let mut dice_roller = Role::planned("dice-roller", &urls);
+    let frontend = frontend(&die_service.url, &dice_roller.url, &[NO_EXPORT]);
+    assert_eq!(frontend.get("/ready").status, 200, "it asks no neighbour");
+    assert_eq!(frontend.get(ASK).status, 503);
+    let page = frontend.get("/");
+    assert!(page.status == 200 && page.text.contains("die-service does not answer"), "{}", page.text);
+
+    dice_roller.run();
+    assert_eq!(dice_roller.get("/ready").status, 200);
+    let without_die_service = frontend.get(ASK);
+    assert!(without_die_service.status == 503 && without_die_service.text.contains("die-service"));
+
+    die_service.run();
+    let back = Instant::now();
+    eventually("a roll", || (frontend.get(ASK).status == 200).then_some(()));
+    let recovery = back.elapsed();
+    assert!(recovery < RECOVERY, "{recovery:?}");
+    assert!(frontend.get("/").text.contains("extreme"), "the page has the dice now");
+    figure(&format!("frontend, then dice-roller, then die-service started: first roll {recovery:?} after the last"));
+}
+
+fn retry(reply: &Reply) -> Option<u32> {
+    reply.header("retry-after")?.parse().ok()
+}

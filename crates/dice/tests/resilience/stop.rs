@@ -1,0 +1,81 @@
+//! SIGTERM under load: what was taken is answered, and every span of it leaves.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::collector::Collector;
+use crate::figure;
+use crate::load::{Load, Manner};
+use crate::proxy::{Line, Proxy};
+use crate::role::{NO_EXPORT, Role};
+
+const KEPT: Manner = Manner { clients: 4, pause: Duration::ZERO, fresh: false };
+const FRESH: Manner = Manner { clients: 8, pause: Duration::ZERO, fresh: true };
+
+#[test]
+fn die_service_loses_nothing() {
+    let collector = Collector::start();
+    let service = Role::start("die-service", &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)]);
+    loses_nothing(service, &collector, "/dice?identifier=fair");
+}
+
+#[test]
+fn dice_roller_loses_nothing() {
+    let (collector, die_service) = (Collector::start(), Role::start("die-service", &[NO_EXPORT]));
+    let own = [("DIE_SERVICE_URL", &*die_service.url), ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url)];
+    let service = Role::start("dice-roller", &[&own[..], &[("ROLL_DELAY_MAX_MS", "100"), QUEUE]].concat());
+    loses_nothing(service, &collector, "/roll-async?die=fair&times=5");
+}
+
+#[test]
+fn frontend_loses_nothing() {
+    let (collector, die_service) = (Collector::start(), Role::start("die-service", &[NO_EXPORT]));
+    let behind = [("DIE_SERVICE_URL", &*die_service.url), ("ROLL_DELAY_MAX_MS", "100"), NO_EXPORT];
+    let dice_roller = Role::start("dice-roller", &behind);
+    let own = [("DIE_SERVICE_URL", &*die_service.url), ("DICE_ROLLER_URL", &*dice_roller.url)];
+    let exporter = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url), QUEUE];
+    loses_nothing(Role::start("frontend", &[own, exporter].concat()), &collector, "/roll-async?die=fair&times=5");
+}
+
+/// Room for all spans that a debug build makes between two exports.
+const QUEUE: (&str, &str) = ("OTEL_BSP_MAX_QUEUE_SIZE", "100000");
+
+fn loses_nothing(service: Role, collector: &Collector, target: &str) {
+    let loads = [KEPT, FRESH].map(|manner| Load::start(&service.url, target, manner));
+    sleep(Duration::from_millis(1500));
+    let asked = Instant::now();
+    let lines = service.stop();
+    let took = asked.elapsed();
+    let [kept, fresh] = loads.map(Load::stop);
+
+    for tally in [&kept, &fresh] {
+        assert!(tally.answers.len() > 10, "no load: {}", tally.statuses());
+        assert_eq!(tally.count(200), tally.answers.len(), "{}", tally.statuses());
+    }
+    assert_eq!((kept.lost, fresh.lost), (0, 0), "of {} and {}", kept.answers.len(), fresh.answers.len());
+    let answers = kept.answers.len() + fresh.answers.len();
+    assert_eq!(collector.server_spans(), answers, "one span for each answer, one answer for each span");
+    assert!(lines.iter().all(|line| !line["message"].as_str().is_some_and(|text| text.starts_with("Spans were lost"))));
+    figure(&format!(
+        "SIGTERM under load ({target}): {answers} answers, 0 lost, {answers} server spans, end after {took:?}"
+    ));
+}
+
+#[test]
+fn a_receiver_that_never_answers_does_not_hold_the_end_up_and_the_loss_is_named() {
+    let line = Proxy::start("127.0.0.1:1");
+    line.set(Line::Stalls);
+    let patient = [("OTEL_EXPORTER_OTLP_TIMEOUT", "600000"), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
+    let service = Role::start("die-service", &[&[("OTEL_EXPORTER_OTLP_ENDPOINT", &*line.url)], &patient[..]].concat());
+    for _ in 0..20 {
+        assert_eq!(service.get("/dice").status, 200);
+    }
+    let asked = Instant::now();
+    let lines = service.stop();
+    let took = asked.elapsed();
+    let lost =
+        lines.iter().find(|line| line["message"].as_str().is_some_and(|text| text.starts_with("Spans were lost")));
+    assert_eq!(lost.map(|line| &line["spans"]), Some(&20.into()));
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    figure(&format!("SIGTERM while the receiver stalls: 20 of 20 spans named as lost, end after {took:?}"));
+}
