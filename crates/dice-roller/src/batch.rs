@@ -37,7 +37,8 @@ impl Batch<'_> {
         let roll = |index: u32| {
             let (turns, request_span) = (&turns, &request_span);
             async move {
-                // Held to the end of the roll. With `concurrency` = `times` there is always one.
+                // The client's own wish for a staircase or waves, so not a wait that the span should show. Held to the
+                // end of the roll; with `concurrency` = `times` there is always one.
                 let _turn = turns.acquire().await;
                 // The span is made here, not where the future is: it must begin when the roll does.
                 let span = tracing::info_span!(
@@ -48,7 +49,7 @@ impl Batch<'_> {
                     die.type = &*self.die.identifier,
                     die.result = Empty,
                     die.error = Empty,
-                    error.type = Empty,
+                    error.type = Empty, // `cancelled`, by the guard in metrics.rs
                 );
                 self.one(index, request_span).instrument(span).await
             }
@@ -61,6 +62,7 @@ impl Batch<'_> {
         let span = Span::current();
         let under_way = self.metrics.started(&self.die.identifier);
         let throw = self.chance.throw(self.die, self.request, index);
+        // The process' limit: a wait for it is the roll's fate, and belongs to its span.
         let (_permit, waited) = self.limit.permit().await;
         if let Some(waited) = waited {
             span.record("async.queue_wait_ms", waited.as_secs_f64() * 1000.0);

@@ -26,7 +26,7 @@ pub struct Config {
     pub roll_delay_max_ms: u64,
 
     /// Most rolls in one batch: the largest `times`
-    #[arg(long, env = "MAX_ASYNC_ROLLS", default_value_t = 20, value_parser = within(1..=10_000_u32))]
+    #[arg(long, env = "MAX_ASYNC_ROLLS", default_value_t = 20, value_parser = within(1..=1000_u32))]
     pub max_async_rolls: u32,
 
     /// Makes rolls repeatable: one random stream per request number and roll index

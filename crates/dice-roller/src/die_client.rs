@@ -15,9 +15,6 @@ use crate::roll::Die;
 /// die-service answers from memory; what takes longer than this is stuck.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// When to come back to a die-service that fails.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-
 /// More names than that are no longer remembered, only answered: labels stay bounded whatever die-service says.
 const MAX_CONFIRMED: usize = 1000;
 
@@ -84,16 +81,14 @@ fn no_answer(error: CallError) -> Refused {
     let status = error.kind();
     let error = match error {
         CallError::Timeout { limit } => Error::DieServiceTooSlow { limit },
-        CallError::BreakerOpen { retry_after } => {
-            Error::DieServiceUnavailable { cause: error.to_string(), retry_after }
-        }
-        other => Error::DieServiceUnavailable { cause: other.to_string(), retry_after: RETRY_AFTER },
+        CallError::BreakerOpen { retry_after } => Error::DieServiceLeftAlone { retry_after },
+        other => Error::DieServiceUnavailable { cause: other.to_string() },
     };
     (error, status)
 }
 
 fn understand(answer: Answer) -> Result<Die, Refused> {
-    let failing = |cause: String| Error::DieServiceUnavailable { cause, retry_after: RETRY_AFTER };
+    let failing = |cause: String| Error::DieServiceUnavailable { cause };
     match answer.status {
         StatusCode::OK => match answer.json::<Die>() {
             Ok(die) if die.usable() => Ok(die),

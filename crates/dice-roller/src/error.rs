@@ -7,8 +7,8 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use telemetry::Problem;
 
-/// When a full queue may have room again.
-const QUEUE_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// When a die-service that fails, or a full queue, may be tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a request failed.
 #[derive(Debug)]
@@ -17,8 +17,10 @@ pub(crate) enum Error {
     Parameter(Problem),
     /// die-service knows no such die; `detail` is its own word.
     UnknownDie { detail: String },
-    /// die-service cannot be reached, or answers nonsense, or the breaker towards it is open.
-    DieServiceUnavailable { cause: String, retry_after: Duration },
+    /// die-service cannot be reached, fails, or answers nonsense.
+    DieServiceUnavailable { cause: String },
+    /// It has failed so often that the breaker is open; it was not asked.
+    DieServiceLeftAlone { retry_after: Duration },
     /// die-service did not answer in time.
     DieServiceTooSlow { limit: Duration },
     /// As many rolls as allowed run and wait already.
@@ -33,7 +35,7 @@ impl Error {
     /// What lies behind it, for the operator.
     pub(crate) fn cause(&self) -> Cow<'_, str> {
         match self {
-            Error::DieServiceUnavailable { cause, .. } => cause.into(),
+            Error::DieServiceUnavailable { cause } => cause.into(),
             other => other.detail().into(),
         }
     }
@@ -45,6 +47,11 @@ impl Error {
             Error::UnknownDie { detail } => detail.clone(),
             Error::DieServiceUnavailable { .. } => {
                 "die-service cannot be reached or fails; without it no die is known. Try again later".to_owned()
+            }
+            Error::DieServiceLeftAlone { .. } => {
+                "die-service has failed several times in a row and is left alone for a moment (its circuit breaker is \
+                 open). Try again later"
+                    .to_owned()
             }
             Error::DieServiceTooSlow { limit } => {
                 format!("die-service did not answer within {} ms. Try again later", limit.as_millis())
@@ -74,11 +81,14 @@ impl IntoResponse for Error {
         match &self {
             Error::Parameter(problem) => problem.clone(),
             Error::UnknownDie { .. } => problem(StatusCode::NOT_FOUND),
-            Error::DieServiceUnavailable { cause, retry_after } => {
-                problem(StatusCode::SERVICE_UNAVAILABLE).caused_by(cause).retry_after(*retry_after)
+            Error::DieServiceUnavailable { cause } => {
+                problem(StatusCode::SERVICE_UNAVAILABLE).caused_by(cause).retry_after(RETRY_AFTER)
+            }
+            Error::DieServiceLeftAlone { retry_after } => {
+                problem(StatusCode::SERVICE_UNAVAILABLE).retry_after(*retry_after)
             }
             Error::DieServiceTooSlow { .. } => problem(StatusCode::GATEWAY_TIMEOUT),
-            Error::QueueFull => problem(StatusCode::TOO_MANY_REQUESTS).retry_after(QUEUE_RETRY_AFTER),
+            Error::QueueFull => problem(StatusCode::TOO_MANY_REQUESTS).retry_after(RETRY_AFTER),
             Error::DieFailed { .. } | Error::BatchFailed { .. } => problem(StatusCode::INTERNAL_SERVER_ERROR),
         }
         .into_response()

@@ -81,7 +81,10 @@ impl Metrics {
                 "Time of each batch that finished, failed ones too, in seconds",
                 &[0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0],
             )?,
-            in_progress: IntGauge::new("async_rolls_in_progress", "Rolls of batches that are under way")?,
+            in_progress: IntGauge::new(
+                "async_rolls_in_progress",
+                "Rolls of batches that are under way, those that wait for a permit included",
+            )?,
             queue: histogram(
                 "async_roll_queue_seconds",
                 "Time that a roll waited for a permit, in seconds, of those that had to",

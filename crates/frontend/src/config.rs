@@ -28,7 +28,7 @@ pub struct Config {
     pub dice_roller_url: Url,
 
     /// The most rolls of one batch
-    #[arg(long, env = "MAX_ASYNC_ROLLS", default_value_t = 20, value_parser = within(1..=10_000_u32))]
+    #[arg(long, env = "MAX_ASYNC_ROLLS", default_value_t = 20, value_parser = within(1..=1000_u32))]
     pub max_async_rolls: u32,
 
     /// Requests a second that one client address may make; 0 means any number

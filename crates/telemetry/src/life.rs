@@ -22,7 +22,7 @@ use tower::ServiceExt;
 
 /// A client has this long to send its request line and headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Request line and headers together; hyper answers 431 beyond it.
+/// Request line and headers together. hyper looks after it has read, so it answers 431 somewhat beyond it.
 const MAX_HEAD: usize = 64 << 10;
 
 /// Between the stop and the end of idle connections. A request that was on its way is read in this time, and its answer

@@ -55,7 +55,7 @@ pub(crate) async fn trace(State(telemetry): State<ServerTelemetry>, mut request:
             }
         }
     };
-    // Under the span its own context is current. Without spans (`OTEL_SDK_DISABLED`) it is the caller's that goes on.
+    // Under the span its own context is current, and calls made there continue it. Without spans (`OTEL_SDK_DISABLED`) it is the caller's that goes on.
     let mut response = match traced {
         true => answer.instrument(span).await,
         false => answer.with_context(parent).instrument(span).await,
@@ -111,6 +111,8 @@ impl Exchange {
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
             self.span.in_scope(|| self.explain(status, problem.explanation()));
             problem.render(response, path, self.span.trace_id());
+        } else if status.is_server_error() {
+            self.span.in_scope(|| self.explain(status, "the handler gave no reason"));
         }
         if let Some(ids) = self.traceresponse.take() {
             response.headers_mut().insert("traceresponse", ids);
@@ -143,6 +145,9 @@ impl Drop for Exchange {
             (StatusCode::BAD_REQUEST, "cancelled")
         };
         self.span.record("error.type", error_type);
+        if status.is_server_error() {
+            self.span.fail("the handler panicked");
+        }
         self.span.in_scope(|| {
             let duration = self.started.elapsed().as_secs_f64();
             tracing::warn!(
