@@ -58,6 +58,8 @@ fn requests_do_not_notice_a_failing_receiver_and_each_span_is_accounted_for() {
         faults.push((name, from, to, lost, to.elapsed()));
         sleep(Duration::from_secs(1));
     }
+    let queue_full = service.metric(&format!("{SPANS_DROPPED}{{reason=\"queue_full\"}}"));
+    assert!(queue_full > 0.0, "the queue was never full, so its bound was not tried");
     let grown = service.memory() - memory;
     let ended = Instant::now();
     let tally = load.stop();

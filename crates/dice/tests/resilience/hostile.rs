@@ -105,6 +105,7 @@ fn a_number_that_is_none_is_refused_with_what_is_allowed() {
         "0",
         "-1",
         "+5",
+        "%2B5",
         "21",
         "5.0",
         "1e1",
