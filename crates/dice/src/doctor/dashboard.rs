@@ -35,8 +35,7 @@ pub(crate) struct Panels {
 /// The dashboard as Grafana has it.
 pub(crate) fn find(probe: &Probe, grafana: &Place) -> Look<Value> {
     let (uid, title) = DASHBOARD;
-    let mut answer = probe.json(grafana, &format!("api/dashboards/uid/{uid}"), &[])?;
-    let dashboard = answer["dashboard"].take();
+    let dashboard = probe.json(grafana, &format!("api/dashboards/uid/{uid}"), &[])?["dashboard"].clone();
     if dashboard["title"] != title || questions(&dashboard).is_empty() {
         return Err(Fault {
             found: format!("the dashboard {uid} is called {}, and not '{title}', or asks nothing", dashboard["title"]),
@@ -54,7 +53,7 @@ fn questions(dashboard: &Value) -> Vec<Question> {
         list(&dashboard["panels"]).into_iter().flat_map(|panel| [list(&panel["panels"]), vec![panel]].concat());
     let mut questions = Vec::new();
     for panel in panels {
-        for mut query in list(&panel["targets"]) {
+        for mut query in list(&panel["targets"]).into_iter().filter(Value::is_object) {
             if query["datasource"].is_null() {
                 query["datasource"] = panel["datasource"].clone();
             }

@@ -36,7 +36,7 @@ fn source(probe: &Probe, grafana: &Place, uid: &str) -> Result<Value, Fault> {
                 .to_owned(),
         });
     }
-    let mut source = answer.json(grafana, &path)?;
+    let source = answer.json(grafana, &path)?;
     // A backend that is not reached is answered with 400 and the same form of JSON.
     let health = probe.get(grafana, &format!("{path}/health"), &[])?;
     let told: Value = serde_json::from_str(&health.text).unwrap_or_default();
@@ -53,10 +53,11 @@ fn source(probe: &Probe, grafana: &Place, uid: &str) -> Result<Value, Fault> {
                 .to_owned(),
         });
     }
-    Ok(source["jsonData"].take())
+    Ok(source["jsonData"].clone())
 }
 
-/// What Grafana asks of a data source for a panel or a link, over the last hour: whether the answer has data.
+/// What Grafana asks of a data source for a panel or a link, over the last hour: whether the answer has data. `query` is
+/// an object.
 ///
 /// # Errors
 /// When the question is answered with an error.

@@ -32,8 +32,8 @@ pub(crate) const FRONTEND: &str = "GET /roll-async SERVER frontend";
 pub(crate) const DICE_ROLLER: &str = "GET /roll-async SERVER dice-roller";
 pub(crate) const DIE_SERVICE: &str = "GET /dice SERVER die-service";
 
-/// Deeper than any span of a batch.
-const DEEPEST: usize = 7;
+/// More spans than any batch has.
+const LONGEST: usize = 100;
 
 /// The title of the span of one roll.
 pub(crate) fn roll(index: usize) -> String {
@@ -122,18 +122,19 @@ impl Trace {
     }
 
     fn tree(&self) -> Vec<String> {
-        let is_root = |span: &&Span| !self.0.iter().any(|other| other.id == span.parent_id);
+        let has_parent =
+            |span: &Span| !span.parent_id.is_empty() && self.0.iter().any(|other| other.id == span.parent_id);
         let mut lines = Vec::new();
-        self.draw(self.0.iter().filter(is_root).collect(), 0, &mut lines);
+        self.draw(self.0.iter().filter(|span| !has_parent(span)).collect(), 0, &mut lines);
         lines
     }
 
     fn draw(&self, mut spans: Vec<&Span>, depth: usize, lines: &mut Vec<String>) {
         spans.sort_by_key(|span| &span.title);
         for span in spans {
-            lines.push(format!("{}{}", "  ".repeat(depth), span.title));
             // A span that a backend holds twice could be its own ancestor, and this would not end.
-            if depth < DEEPEST {
+            if lines.len() < LONGEST {
+                lines.push(format!("{}{}", "  ".repeat(depth), span.title));
                 self.draw(self.0.iter().filter(|child| child.parent_id == span.id).collect(), depth + 1, lines);
             }
         }
@@ -202,5 +203,31 @@ fn any_value(value: &Value) -> Value {
             _ => inner.clone(),
         },
         None => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_drawn_to_an_end_whatever_a_backend_says() {
+        let span = |id: &str, parent: &str, name: &str| json!({ "spanId": id, "parentSpanId": parent, "name": name });
+        // Twice the same id, once as its own ancestor.
+        let spans = [span("AAAA", "", "a"), span("AAAA", "AAAA", "b"), json!("no span"), json!({})];
+        let trace = Trace::read(&json!({ "batches": [{ "scopeSpans": [{ "spans": spans }] }, 1] }));
+        assert_eq!(trace.tree().len(), LONGEST);
+        assert!(Trace::read(&json!([])).tree().is_empty());
+    }
+
+    #[test]
+    fn values_are_read_as_protobuf_writes_them() {
+        let read = |value| any_value(&value);
+        assert_eq!(read(json!({ "intValue": "5" })), json!(5));
+        assert_eq!(
+            read(json!({ "arrayValue": { "values": [{ "intValue": "1" }, { "boolValue": true }] } })),
+            json!([1, true])
+        );
+        assert_eq!(read(json!({})), Value::Null);
     }
 }

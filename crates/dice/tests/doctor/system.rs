@@ -106,7 +106,7 @@ fn a_neighbour_at_another_address_breaks_the_batch() {
     let elsewhere = nowhere();
     let wrong = [("DIE_SERVICE_URL", &*elsewhere)];
     let system = System::start(Settings { dice_roller: &wrong, ..Settings::default() });
-    system.examine(&["--wait=1"]).assert_breaks_at("batch answered", &["503", "DIE_SERVICE_URL of dice-roller"]);
+    system.examine(&["--wait=5"]).assert_breaks_at("batch answered", &["503", "DIE_SERVICE_URL of dice-roller"]);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn two_die_services_break_the_batch() {
     let file = dice("two", r#"{ "other": { "faces": [1], "error_rate": 0 } }"#);
     let other = Part::start("die-service", &[("DIE_SPECIFICATIONS", &*file)]);
     let system = System::start(Settings { dice_roller: &[("DIE_SERVICE_URL", &*other.url)], ..Settings::default() });
-    system.examine(&["--wait=1"]).assert_breaks_at("batch answered", &["404", "another die-service"]);
+    system.examine(&["--wait=5"]).assert_breaks_at("batch answered", &["404", "another die-service"]);
     std::fs::remove_file(file).unwrap();
 }
 
@@ -123,7 +123,7 @@ fn a_die_that_fails_breaks_the_batch() {
     let file = dice("failing", r#"{ "fair": { "faces": [1], "error_rate": 1 } }"#);
     let dice = [("DIE_SPECIFICATIONS", &*file)];
     let system = System::start(Settings { die_service: &dice, ..Settings::default() });
-    system.examine(&["--wait=1"]).assert_breaks_at("batch answered", &["500", "error_rate of 0"]);
+    system.examine(&["--wait=5"]).assert_breaks_at("batch answered", &["500", "error_rate of 0"]);
     std::fs::remove_file(file).unwrap();
 }
 
@@ -133,7 +133,7 @@ fn a_die_that_is_not_there_breaks_the_batch() {
     let dice = [("DIE_SPECIFICATIONS", &*file)];
     let system = System::start(Settings { die_service: &dice, ..Settings::default() });
     let words = ["does not know the die 'fair'", "DIE_SPECIFICATIONS"];
-    system.examine(&["--wait=1"]).assert_breaks_at("batch answered", &words);
+    system.examine(&["--wait=5"]).assert_breaks_at("batch answered", &words);
     std::fs::remove_file(file).unwrap();
 }
 
@@ -152,7 +152,7 @@ fn a_trace_that_is_not_continued_is_named() {
         ("OTEL_TRACES_SAMPLER", "always_off", "OTEL_TRACES_SAMPLER"),
     ] {
         let system = System::start(Settings { frontend: &[(setting, value)], ..Settings::default() });
-        system.examine(&["--wait=1"]).assert_breaks_at("trace continued", &[words]);
+        system.examine(&["--wait=5"]).assert_breaks_at("trace continued", &[words]);
     }
 }
 
@@ -164,21 +164,22 @@ fn counters_that_do_not_move_are_named() {
     let flags = [system.flags(), vec![format!("--die-service-url={}", other.url)]].concat();
     let flags: Vec<_> = flags.into_iter().filter(|flag| *flag != system.services.flags()[0]).collect();
     let words = ["die-service: http_requests_total", "moved by 0, not by 1", &other.url];
-    doctor(&flags, &["--json", "--wait=1"]).assert_breaks_at("metrics moved", &words);
+    doctor(&flags, &["--json", "--wait=5"]).assert_breaks_at("metrics moved", &words);
 }
 
 #[test]
 fn exclusive_notices_others() {
-    let system = System::start(Settings::default());
+    // The batch takes most of a second, and a question about a die that is not there hardly any time.
+    let system = System::start(Settings { all: &[("ROLL_DELAY_MAX_MS", "1000")], ..Settings::default() });
     let done = AtomicBool::new(false);
-    let examine = |exclusive: &[&str]| system.examine(&[&["--wait=1"], exclusive].concat());
     std::thread::scope(|scope| {
         scope.spawn(|| {
+            let client = http();
             while !done.load(Ordering::Relaxed) {
-                let _ = http().get(format!("{}/roll?die=fair", system.services.frontend.url)).send();
+                let _ = client.get(format!("{}/roll?die=nope", system.services.frontend.url)).send();
             }
         });
-        let (alone, among_others) = (examine(&["--exclusive"]), examine(&[]));
+        let (alone, among_others) = (system.examine(&["--exclusive", "--wait=5"]), system.examine(&["--wait=5"]));
         done.store(true, Ordering::Relaxed);
         alone.assert_breaks_at("metrics moved", &["somebody else"]);
         assert_eq!(among_others.hop("metrics moved").0, "ok");
@@ -193,7 +194,7 @@ fn spans_that_go_nowhere_are_named() {
         ("OTEL_TRACES_EXPORTER", "none", ["0 of 7 spans have left dice-roller", "OTEL_TRACES_EXPORTER"]),
     ] {
         let system = System::start(Settings { dice_roller: &[(setting, value)], ..Settings::default() });
-        system.examine(&["--wait=1"]).assert_breaks_at("spans exported", &words);
+        system.examine(&["--wait=5"]).assert_breaks_at("spans exported", &words);
     }
 }
 
@@ -203,14 +204,14 @@ fn spans_in_another_backend_are_missing() {
     let there = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*other.otlp)];
     let system = System::start(Settings { die_service: &there, ..Settings::default() });
     let words = ["9 of 10 spans", "missing: GET /dice SERVER die-service"];
-    system.examine(&["--wait=1"]).assert_breaks_at("trace complete", &words);
+    system.examine(&["--wait=5"]).assert_breaks_at("trace complete", &words);
 }
 
 #[test]
 fn a_viewer_that_was_named_must_be_there() {
     let system = System::start(Settings::default());
     let flags = [system.services.flags(), vec![format!("--tempo-url={}", nowhere())]].concat();
-    doctor(&flags, &["--json", "--wait=1"]).assert_breaks_at("trace complete", &["Connection refused", "TEMPO_URL"]);
+    doctor(&flags, &["--json", "--wait=5"]).assert_breaks_at("trace complete", &["Connection refused", "TEMPO_URL"]);
 }
 
 #[test]
@@ -221,7 +222,7 @@ fn in_the_stack_everything_must_be_there() {
     }
     let system = System::start(Settings::default());
     system
-        .examine(&["--stack", "--wait=1"])
+        .examine(&["--stack", "--wait=5"])
         .assert_breaks_at("Prometheus targets", &["127.0.0.1:9090", "PROMETHEUS_URL"]);
 }
 
@@ -258,10 +259,10 @@ fn a_manifest_is_compared_and_what_was_lost_is_listed() {
     let lost = "0af7651916cd43dd8448eb211c80319c";
     entry["trace_id"] = lost.into();
     writeln!(manifest, "{entry}").unwrap();
-    let examination = system.examine(&[&flag, "--wait=1"]);
+    let examination = system.examine(&[&flag, "--wait=5"]);
     examination.assert_breaks_at("manifest", &["expected spans were lost"]);
     assert_eq!(examination.json()["manifest"]["incomplete"][0]["trace_id"], lost);
-    let table = doctor(&system.flags(), &[&flag, "--wait=1"]);
+    let table = doctor(&system.flags(), &[&flag, "--wait=5"]);
     assert!(table.stdout.contains(lost) && table.stdout.contains("What to do"), "{}", table.stdout);
     std::fs::remove_file(file).unwrap();
 }
