@@ -34,7 +34,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
  && cargo build --locked --profile dist --workspace --exclude dice --bins
 
 # What runs: glibc, certificates, one program; no shell, no package manager, and not root.
-FROM gcr.io/distroless/cc-debian12:nonroot
+FROM gcr.io/distroless/cc-debian12:nonroot AS program
 ARG SERVICE
 COPY --from=build /src/target/dist/${SERVICE} /usr/local/bin/service
 
@@ -49,7 +49,9 @@ ENV HOST=0.0.0.0 \
     OTEL_BSP_MAX_EXPORT_BATCH_SIZE=8192 \
     OTEL_BSP_SCHEDULE_DELAY=1000
 
-# There is no shell and no curl in this image: the program asks itself.
+ENTRYPOINT ["/usr/local/bin/service"]
+
+# A program that serves something can be asked how it is. There is no shell and no curl here: it asks itself.
+FROM program AS service
 HEALTHCHECK --interval=3s --timeout=3s --start-period=10s --retries=3 \
     CMD ["/usr/local/bin/service", "healthcheck"]
-ENTRYPOINT ["/usr/local/bin/service"]
