@@ -253,3 +253,19 @@ where
         .with_tracer(traces.provider.tracer(service))
         .with_filter(only_spans.with_max_level_hint(LevelFilter::INFO))
 }
+
+/// What the fuzz targets call (`fuzz/`); not there in any other build.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    use crate::propagation::Propagation;
+    use crate::settings::PropagatorName;
+
+    /// What a service hands on of the trace context that it was sent.
+    pub fn pass_on(headers: &http::HeaderMap) -> http::HeaderMap {
+        let propagation = Propagation::new(&[PropagatorName::Tracecontext, PropagatorName::Baggage], false);
+        let mut out = http::HeaderMap::new();
+        propagation.inject(&propagation.extract(headers), &mut out);
+        out
+    }
+}

@@ -39,3 +39,16 @@ mod weight;
 
 pub use config::Config;
 pub use run::run;
+
+/// What the fuzz targets call (`fuzz/`); not there in any other build.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    use crate::store::{Limits, Store};
+
+    /// The receiver, and the pages that show what it took.
+    pub fn apps() -> (axum::Router, axum::Router) {
+        let store = std::sync::Arc::new(Store::new(Limits { spans: 1000, bytes: 1 << 20 }));
+        (crate::ingest::app(store.clone()), crate::app::app(store))
+    }
+}
