@@ -15,7 +15,7 @@ pub(crate) const NO_EXPORT: (&str, &str) = ("OTEL_TRACES_EXPORTER", "none");
 /// A role of `dice` with its settings, running or not.
 pub(crate) struct Role {
     pub(crate) url: String,
-    name: &'static str,
+    pub(crate) name: &'static str,
     settings: Vec<(String, String)>,
     process: Option<Process>,
 }

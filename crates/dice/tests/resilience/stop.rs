@@ -41,6 +41,7 @@ fn frontend_loses_nothing() {
 const QUEUE: (&str, &str) = ("OTEL_BSP_MAX_QUEUE_SIZE", "100000");
 
 fn loses_nothing(service: Role, collector: &Collector, target: &str) {
+    let name = service.name;
     let loads = [KEPT, FRESH].map(|manner| Load::start(&service.url, target, manner));
     sleep(Duration::from_millis(1500));
     let asked = Instant::now();
@@ -57,7 +58,7 @@ fn loses_nothing(service: Role, collector: &Collector, target: &str) {
     assert_eq!(collector.server_spans(), answers, "one span for each answer, one answer for each span");
     assert!(lines.iter().all(|line| !line["message"].as_str().is_some_and(|text| text.starts_with("Spans were lost"))));
     figure(&format!(
-        "SIGTERM under load ({target}): {answers} answers, 0 lost, {answers} server spans, end after {took:?}"
+        "SIGTERM to {name} under load: {answers} answers, 0 lost, {answers} server spans, end after {took:?}"
     ));
 }
 
