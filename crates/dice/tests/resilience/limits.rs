@@ -123,6 +123,7 @@ fn one_address_cannot_starve_another() {
     };
     let (greedy, modest) = (from(2), from(1));
     let stop = Arc::new(AtomicBool::new(false));
+    let started = Instant::now();
     let flood: Vec<_> = (0..4)
         .map(|_| {
             let (client, url, stop) = (greedy.clone(), url.clone(), stop.clone());
@@ -139,14 +140,13 @@ fn one_address_cannot_starve_another() {
             })
         })
         .collect();
-    let started = Instant::now();
     for _ in 0..20 {
         assert_eq!(modest.get(&url).send().unwrap().status(), 200, "the other address is not refused");
         sleep(Duration::from_millis(100));
     }
     stop.store(true, Ordering::Relaxed);
-    let seconds = started.elapsed().as_secs_f64();
     let counts: Vec<(u32, u32)> = flood.into_iter().map(|client| client.join().unwrap()).collect();
+    let seconds = started.elapsed().as_secs_f64();
     let (granted, refused) = counts.iter().fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1));
     assert!(refused > 0, "no flood");
     assert!(f64::from(granted) <= 20.0 * (seconds + 1.0), "{granted} in {seconds} s");

@@ -2,7 +2,8 @@
 //! each fault the clients' own counts are held against what answers, metrics, log lines and spans say.
 //!
 //! The figures of `docs/RELIABILITY.md` are what these tests print: `cargo test -p dice --test resilience --
-//! --nocapture`. With `LONG=1` each fault of the telemetry lasts a minute, and ten times as many requests are generated.
+//! --nocapture`. With `LONG=1` each fault of the telemetry lasts a minute, and each service gets 100,000 generated
+//! requests.
 //!
 //! Faults: `neighbours.rs` (killed, stopped, cut off, started in any order), `export.rs` and `stdout.rs` (nobody takes
 //! the telemetry), `stop.rs` (SIGTERM under load), `limits.rs` (too much at once), `hostile.rs` and `context.rs` (what no
