@@ -1,7 +1,7 @@
 //! Nobody reads stdout: requests go on, and each line is either read later or counted as lost.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -16,11 +16,21 @@ use crate::role::{NO_EXPORT, Role, free_port, resident};
 /// Of a batch of 20: started, die asked for, 20 rolls, completed.
 const LINES_OF_A_BATCH: f64 = 23.0;
 
+/// A process whose stdout nobody reads; killed when dropped.
+struct Unread(Child);
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn a_blocked_stdout_blocks_no_request_and_every_line_is_accounted_for() {
     let die_service = Role::start("die-service", &[NO_EXPORT]);
     let port = free_port().to_string();
-    let mut process = Command::new(env!("CARGO_BIN_EXE_dice"))
+    let process = Command::new(env!("CARGO_BIN_EXE_dice"))
         .arg("dice-roller")
         .env_clear()
         .envs([("PORT", &*port), ("DIE_SERVICE_URL", &die_service.url), ("ROLL_DELAY_MAX_MS", "0"), NO_EXPORT])
@@ -28,7 +38,8 @@ fn a_blocked_stdout_blocks_no_request_and_every_line_is_accounted_for() {
         .spawn()
         .unwrap();
     let url = format!("http://127.0.0.1:{port}");
-    let id = process.id() as i32;
+    let mut process = Unread(process);
+    let id = process.0.id() as i32;
     eventually("dice-roller", || Connection::open(&url).ok());
 
     let lost = || metrics(&url)[r#"telemetry_log_records_dropped_total{reason="queue_full"}"#];
@@ -53,9 +64,9 @@ fn a_blocked_stdout_blocks_no_request_and_every_line_is_accounted_for() {
 
     let lost = lost();
     kill(Pid::from_raw(id), Signal::SIGTERM).unwrap();
-    let lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let lines = BufReader::new(process.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     let of_batches = lines.filter(|line| line.contains("\"trace_id\"")).count() as f64;
-    assert!(process.wait().unwrap().success());
+    assert!(process.0.wait().unwrap().success());
     assert_eq!(of_batches + lost, tally.answers.len() as f64 * LINES_OF_A_BATCH, "{lost} lines were counted as lost");
     figure(&format!(
         "stdout not read: {} answers, all 200, p99 {:?} before and {:?} while blocked, {of_batches} lines read later + \
