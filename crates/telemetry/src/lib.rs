@@ -217,6 +217,7 @@ impl Handle {
             .no_proxy()
             .tcp_nodelay(true)
             .connect_timeout(Duration::from_secs(2))
+            .pool_idle_timeout(life::CLIENT_IDLE)
             .build()?;
         Ok(Client::new(http, self.server.propagation))
     }

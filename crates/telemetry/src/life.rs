@@ -1,7 +1,7 @@
 //! A service's life: bind, serve, stop taking work, finish what is in flight, leave.
 //!
-//! `axum::serve` drains without a deadline (one half-sent header holds it up for ever) and waits for slow senders
-//! without limit, so connections are accepted here.
+//! `axum::serve` drains without a deadline (one half-sent header holds it up for ever) and waits for slow senders and
+//! slow readers without limit, so connections are accepted here.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,10 +18,16 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
-/// A client has this long to send its request line and headers.
+/// A client has this long to send its request line and headers, from its connection or its last answer on.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// After this long without a request our own clients give a connection up: well before the other side ends it, for a
+/// request that is sent at that very moment is lost.
+pub(crate) const CLIENT_IDLE: Duration = Duration::from_secs(5);
+/// A client that takes nothing of an answer for this long has its connection ended.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Request line and headers together. hyper looks after it has read, so it answers 431 somewhat beyond it.
 const MAX_HEAD: usize = 64 << 10;
 
@@ -119,6 +125,8 @@ fn serve_connection(
 ) {
     // Answers are small: waiting to fill a packet (Nagle) would add up to 40 ms.
     let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let app = app.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request.map(axum::body::Body::new)
@@ -134,7 +142,7 @@ fn serve_connection(
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(app));
     let connection = connections.watch(connection);
     // No span to lose: the server layer opens one for each request of the connection.
     #[allow(clippy::disallowed_methods)]

@@ -17,6 +17,7 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, Span, SpanData, SpanE
 use crate::FLUSH_LIMIT;
 use crate::batcher::Batcher;
 use crate::delivery::Delivery;
+use crate::life::CLIENT_IDLE;
 use crate::settings::{Export, Otel, SamplerName, TracesExporter};
 
 /// The tracer provider, and the queue that knows at the end what did not leave.
@@ -87,7 +88,8 @@ fn otlp(export: Export) -> anyhow::Result<opentelemetry_otlp::SpanExporter> {
 /// # Errors
 /// When TLS cannot be set up.
 pub(crate) fn export_client(timeout: Duration) -> anyhow::Result<reqwest::blocking::Client> {
-    reqwest::blocking::Client::builder().timeout(timeout).build().context("the export client could not be built")
+    let client = reqwest::blocking::Client::builder().timeout(timeout).pool_idle_timeout(CLIENT_IDLE);
+    client.build().context("the export client could not be built")
 }
 
 /// The queue in front of `exporter`, and the thread between the two.

@@ -1,13 +1,16 @@
 //! The life of the process: listeners bound, both served, drained when asked to stop.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
+use axum::serve::Listener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio_io_timeout::TimeoutStream;
 use tracing::info;
 
 use crate::config::Config;
@@ -17,6 +20,9 @@ use crate::{app, ingest, log};
 /// How long requests in flight may take to finish after a stop was asked for. Axum's own drain has no end: one half
 /// sent request would hold the process for ever.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// How long a connection may be silent: longer than exporters wait between two batches.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// Runs the viewer until SIGTERM or SIGINT and returns when it has stopped cleanly.
 ///
@@ -45,8 +51,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let served = async {
         tokio::try_join!(
-            axum::serve(pages, app::app(store.clone())).with_graceful_shutdown(stopping()),
-            axum::serve(otlp, ingest::app(store.clone())).with_graceful_shutdown(stopping()),
+            axum::serve(Impatient(pages), app::app(store.clone())).with_graceful_shutdown(stopping()),
+            axum::serve(Impatient(otlp), ingest::app(store.clone())).with_graceful_shutdown(stopping()),
         )
     };
     let asked_to_stop = async {
@@ -63,6 +69,26 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     info!(drained, "Trace viewer stopped");
     Ok(())
+}
+
+/// A listener whose connections end when the other side neither sends nor takes anything for [`IDLE`].
+struct Impatient(TcpListener);
+
+impl Listener for Impatient {
+    type Io = Pin<Box<TimeoutStream<TcpStream>>>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        let (stream, peer) = Listener::accept(&mut self.0).await;
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_read_timeout(Some(IDLE));
+        stream.set_write_timeout(Some(IDLE));
+        (Box::pin(stream), peer)
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.0.local_addr()
+    }
 }
 
 async fn bind(config: &Config, port: u16, setting: &str) -> anyhow::Result<TcpListener> {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::common::eventually;
 use crate::common::process::Process;
 use crate::figure;
 use crate::raw::{Connection, Reply};
@@ -177,22 +178,17 @@ fn nothing_that_a_client_sends_becomes_markup() {
 }
 
 #[test]
-fn slow_senders_are_cut_off_and_slow_readers_hold_nothing_up() {
+fn slow_senders_and_slow_readers_are_cut_off_and_hold_nothing_up() {
     let services = Services::start();
     let memory = services.memory();
-    let began = Instant::now();
+    let least = memory.iter().copied().fold(f64::MAX, f64::min);
     scope(|threads| {
         for (service, _) in services.with_targets() {
-            for started in ["", "GET / HTTP/1.1\r\nho", "GET /health HTTP/1.1\r\nhost: x\r\n\r\n"] {
-                threads.spawn(move || {
-                    let mut slow = Connection::open(&service.url).unwrap();
-                    slow.send(started.as_bytes()).unwrap();
-                    slow.rest();
-                    let held = began.elapsed();
-                    assert!((5.0..15.0).contains(&held.as_secs_f64()), "'{started}' was held for {held:?}");
-                });
+            for started in SLOW {
+                threads.spawn(move || held(&service.url, started, 5.0..15.0));
             }
             threads.spawn(move || {
+                let before = service.open_files();
                 let mut readers: Vec<_> = (0..20).map(|_| Connection::open(&service.url).unwrap()).collect();
                 let large = get("/docs/swagger-ui-bundle.js", "").repeat(300);
                 for reader in &mut readers {
@@ -201,17 +197,50 @@ fn slow_senders_are_cut_off_and_slow_readers_hold_nothing_up() {
                 let asked = Instant::now();
                 assert_eq!(service.get("/health").status, 200);
                 assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+                assert!(service.open_files() >= before + 20, "they are not there");
                 std::thread::sleep(Duration::from_secs(1));
-                let grown = service.memory() - memory.iter().copied().fold(f64::MAX, f64::min);
+                let grown = service.memory() - least;
                 assert!(grown < 128.0, "{grown} MiB for twenty who do not read");
+                eventually("the end of those who do not read", || (service.open_files() <= before).then_some(()));
+                let took = asked.elapsed().as_secs_f64();
+                figure(&format!(
+                    "twenty who read nothing at {}: {grown:.0} MiB, ended after {took:.1} s",
+                    service.name
+                ));
+                drop(readers);
             });
         }
     });
     services.check(memory);
-    figure(&format!(
-        "half a header, nothing at all, or nothing more on three services: all cut off within {:?}",
-        began.elapsed()
-    ));
+}
+
+/// Half a header, nothing at all, and nothing more after an answer.
+const SLOW: [&str; 3] = ["", "GET / HTTP/1.1\r\nho", "GET /health HTTP/1.1\r\nhost: x\r\n\r\n"];
+
+/// Sends `started` and nothing more; the other side has to end that within these seconds.
+fn held(url: &str, started: &str, within: std::ops::Range<f64>) {
+    let began = Instant::now();
+    let mut slow = Connection::open(url).unwrap();
+    slow.patience(Duration::from_secs(60));
+    slow.send(started.as_bytes()).unwrap();
+    slow.rest();
+    let held = began.elapsed().as_secs_f64();
+    assert!(within.contains(&held), "'{started}' was held for {held} s");
+    figure(&format!("'{}' and nothing more: ended after {held:.1} s", started.escape_debug()));
+}
+
+#[test]
+fn the_receiver_of_spans_ends_what_is_silent() {
+    let viewer = Process::start(&["trace-viewer", "--port", "0", "--otlp-port", "0"], &[]);
+    let line: Value = serde_json::from_str(&viewer.wait_for(|line| line.contains("starting up"))).unwrap();
+    scope(|threads| {
+        for listener in ["otlp_address", "address"] {
+            let url = line[listener].as_str().unwrap();
+            for started in SLOW {
+                threads.spawn(move || held(url, started, 20.0..40.0));
+            }
+        }
+    });
 }
 
 #[test]

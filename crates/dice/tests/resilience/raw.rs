@@ -30,6 +30,11 @@ impl Connection {
         Ok(Self { stream: BufReader::new(stream), answered: 0 })
     }
 
+    /// Waits so long for bytes, instead of twenty seconds.
+    pub(crate) fn patience(&self, limit: Duration) {
+        self.stream.get_ref().set_read_timeout(Some(limit)).unwrap();
+    }
+
     /// A plain GET and its answer. `headers` are whole lines, each with its line end.
     pub(crate) fn get(&mut self, target: &str, headers: &str) -> Result<Reply> {
         self.send(format!("GET {target} HTTP/1.1\r\nhost: x\r\n{headers}\r\n").as_bytes())?;

@@ -102,6 +102,11 @@ impl Role {
         resident(self.process().id())
     }
 
+    /// Its files and sockets.
+    pub(crate) fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process().id())).unwrap().count()
+    }
+
     fn process(&self) -> &Process {
         self.process.as_ref().unwrap_or_else(|| panic!("{} was not started", self.name))
     }
