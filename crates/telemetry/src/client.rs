@@ -149,11 +149,12 @@ async fn send_traced(
             // No spans: what the caller sent is in the current context, put there by the server layer.
             false => propagation.inject(&opentelemetry::Context::current(), request.headers_mut()),
         }
+        let under_way = UnderWay(Some(&span));
         let outcome = exchange(&http, request).await.map_err(|error| match error {
             CallError::Connection { source } if source.is_timeout() => CallError::Timeout { limit },
             error => error,
         });
-        record(&span, &outcome);
+        under_way.ended(&outcome);
         outcome
     }
     .instrument(span)
@@ -176,20 +177,34 @@ fn client_span(request: &Request) -> Span {
     )
 }
 
-/// For a client, every answer from 400 on is a failure.
-fn record(span: &Span, outcome: &Result<Answer, CallError>) {
-    match outcome {
-        Ok(Answer { status, .. }) => {
-            span.record("http.response.status_code", i64::from(status.as_u16()));
-            span.record("network.protocol.version", "1.1");
-            if status.is_client_error() || status.is_server_error() {
-                span.record("error.type", status.as_str());
-                span.fail(format!("answered {status}"));
+/// One call whose outcome is not known yet. Dropped so, it tells that nobody waits for the answer any more.
+struct UnderWay<'a>(Option<&'a Span>);
+
+impl UnderWay<'_> {
+    /// For a client, every answer from 400 on is a failure.
+    fn ended(mut self, outcome: &Result<Answer, CallError>) {
+        let Some(span) = self.0.take() else { return };
+        match outcome {
+            Ok(Answer { status, .. }) => {
+                span.record("http.response.status_code", i64::from(status.as_u16()));
+                span.record("network.protocol.version", "1.1");
+                if status.is_client_error() || status.is_server_error() {
+                    span.record("error.type", status.as_str());
+                    span.fail(format!("answered {status}"));
+                }
+            }
+            Err(error) => {
+                span.record("error.type", error.kind());
+                span.fail(error.to_string());
             }
         }
-        Err(error) => {
-            span.record("error.type", error.kind());
-            span.fail(error.to_string());
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if let Some(span) = self.0 {
+            span.record("error.type", "cancelled");
         }
     }
 }

@@ -43,6 +43,7 @@ async fn too_slow_is_504() {
     let request = reqwest::Client::new().get(format!("{}/roll?die=fair", service.url));
     let response = request.header("x-request-timeout-ms", "150").send().await.unwrap();
     assert_eq!(response.status(), 504);
+    assert_eq!(attribute(&service.span("GET").await.unwrap(), "error.type"), "cancelled", "nobody waits any more");
     let (status, body) = get_json(&service, "/roll-async?die=fair&times=3").await;
     assert_eq!((status, &body["detail"]), (504, &json!("die-service did not answer within 2000 ms. Try again later")));
     let sample = r#"die_service_requests_total{identifier="unknown",status="timeout"}"#;

@@ -38,6 +38,8 @@ fn a_client_that_leaves_ends_its_rolls_and_their_spans() {
         assert!(is_cancelled(request.attributes.get("error.type")), "{request:?}");
         assert!(system.log_of("Request not answered").iter().any(|line| line["span_id"] == request.id));
     }
+    let call = trace.one("GET", "CLIENT", "frontend");
+    assert!(is_cancelled(call.attributes.get("error.type")), "{call:?}");
     let rolls = trace.spans.iter().filter(|span| span.name.starts_with("async_roll_"));
     let ended_early = rolls.filter(|roll| is_cancelled(roll.attributes.get("error.type"))).count();
     assert_eq!(ended_early as f64, cancelled);
