@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::{Json, Router, extract};
 use serde::Serialize;
-use telemetry::{Breaker, Deadline, Handle, ProblemBody, Query, SpanFacts};
+use telemetry::{Breaker, Deadline, Handle, ProblemBody, Query, SpanFacts, Tracer};
 use tracing::Span;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -28,6 +28,7 @@ struct Shared {
     chance: Chance,
     limit: Limit,
     metrics: Metrics,
+    tracer: Tracer,
     max_async_rolls: u32,
 }
 
@@ -47,6 +48,7 @@ impl State {
             chance: Chance::new(config.roll_seed, Duration::from_millis(config.roll_delay_max_ms)),
             limit: Limit::new(config.max_concurrent_rolls, config.max_queued_rolls, metrics.clone()),
             metrics,
+            tracer: service.tracer(),
             max_async_rolls: config.max_async_rolls,
         })))
     }
@@ -247,9 +249,9 @@ impl Shared {
         let request = self.chance.next_request();
         let _admission = self.limit.admit(times).ok_or(Error::QueueFull)?;
         let die = self.find_die(identifier, deadline).await?; // once for the whole batch
-        let Self { chance, limit, metrics, .. } = self;
+        let Self { chance, limit, metrics, tracer, .. } = self;
         let started = Instant::now();
-        let rolls = Batch { die: &die, request, times, concurrency, chance, limit, metrics }.roll().await;
+        let rolls = Batch { die: &die, request, times, concurrency, chance, limit, metrics, tracer }.roll().await;
         metrics.batch_finished(started.elapsed());
 
         let failed: Vec<u32> =

@@ -6,10 +6,9 @@
 use std::time::Instant;
 
 use futures::future::join_all;
-use telemetry::SpanFacts;
+use telemetry::{ChildSpan, SpanFacts, Tracer};
 use tokio::sync::Semaphore;
-use tracing::field::Empty;
-use tracing::{Instrument, Span};
+use tracing::Span;
 
 use crate::limit::Limit;
 use crate::metrics::{Metrics, Mode, Outcome};
@@ -25,6 +24,7 @@ pub(crate) struct Batch<'a> {
     pub(crate) chance: &'a Chance,
     pub(crate) limit: &'a Limit,
     pub(crate) metrics: &'a Metrics,
+    pub(crate) tracer: &'a Tracer,
 }
 
 impl Batch<'_> {
@@ -35,37 +35,30 @@ impl Batch<'_> {
         let request_span = Span::current();
         let turns = Semaphore::new(self.concurrency as usize);
         let roll = |index: u32| {
-            let (turns, request_span) = (&turns, &request_span);
+            let (turns, request_span, die_type) = (&turns, &request_span, &self.die.identifier);
             async move {
                 // The client's own wish for a staircase or waves, so not a wait that the span should show. Held to the
                 // end of the roll; with `concurrency` = `times` there is always one.
                 let _turn = turns.acquire().await;
                 // The span is made here, not where the future is: it must begin when the roll does.
-                let span = tracing::info_span!(
-                    "async_roll",
-                    otel.name = format!("async_roll_{index}"),
-                    async.roll_index = i64::from(index),
-                    async.queue_wait_ms = Empty,
-                    die.type = &*self.die.identifier,
-                    die.result = Empty,
-                    die.error = Empty,
-                    error.type = Empty, // `cancelled`, by the guard in metrics.rs
-                );
-                self.one(index, request_span).instrument(span).await
+                let facts = [("async.roll_index", i64::from(index).into()), ("die.type", die_type.clone().into())];
+                let span = self.tracer.child(format!("async_roll_{index}"), facts);
+                let face = span.around(self.one(index, &span, request_span)).await;
+                span.end();
+                face
             }
         };
         join_all((0..self.times).map(roll)).await
     }
 
     /// One roll, inside its own span.
-    async fn one(&self, index: u32, request_span: &Span) -> Option<i64> {
-        let span = Span::current();
+    async fn one(&self, index: u32, span: &ChildSpan, request_span: &Span) -> Option<i64> {
         let under_way = self.metrics.started(&self.die.identifier);
         let throw = self.chance.throw(self.die, self.request, index);
         // The process' limit: a wait for it is the roll's fate, and belongs to its span.
         let (_permit, waited) = self.limit.permit().await;
         if let Some(waited) = waited {
-            span.record("async.queue_wait_ms", waited.as_secs_f64() * 1000.0);
+            span.set("async.queue_wait_ms", waited.as_secs_f64() * 1000.0);
             span.event("permit acquired", []);
         }
         let started = Instant::now();
@@ -74,11 +67,11 @@ impl Batch<'_> {
 
         self.metrics.roll_took(Mode::Async, took);
         under_way.ended(if throw.face.is_some() { Outcome::Success } else { Outcome::Error });
-        span.record("die.error", throw.face.is_none());
+        span.set("die.error", throw.face.is_none());
         let die_type = &*self.die.identifier;
         match throw.face {
             Some(face) => {
-                span.record("die.result", face);
+                span.set("die.result", face);
                 tracing::info!(die_type, roll_index = index, roll_value = face, "Async roll completed");
             }
             None => {

@@ -13,7 +13,8 @@ pub(crate) const UNKNOWN: &str = "unknown";
 pub(crate) struct Metrics {
     rolls: IntCounterVec,
     roll_value: HistogramVec,
-    roll_duration: HistogramVec,
+    roll_duration: Histogram,
+    async_roll_duration: Histogram,
     die_requests: IntCounterVec,
     die_duration: Histogram,
     async_rolls: IntCounterVec,
@@ -42,6 +43,12 @@ pub(crate) enum Mode {
 impl Metrics {
     /// Registers all, with the series that are known beforehand at zero.
     pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let roll_duration = histograms(
+            "roll_duration_seconds",
+            "Time of each single roll, in seconds",
+            &[0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5],
+            &["mode"],
+        )?;
         let metrics = Self {
             rolls: counter(
                 "dice_rolls_total",
@@ -54,12 +61,9 @@ impl Metrics {
                 &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0],
                 &["die_type"],
             )?,
-            roll_duration: histograms(
-                "roll_duration_seconds",
-                "Time of each single roll, in seconds",
-                &[0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5],
-                &["mode"],
-            )?,
+            // Looked up once: a batch observes it for each of its rolls.
+            roll_duration: roll_duration.with_label_values(&["sync"]),
+            async_roll_duration: roll_duration.with_label_values(&["async"]),
             die_requests: counter(
                 "die_service_requests_total",
                 "Specifications asked of die-service, by what came of it",
@@ -95,7 +99,7 @@ impl Metrics {
         let all: [Box<dyn Collector>; 11] = [
             Box::new(metrics.rolls.clone()),
             Box::new(metrics.roll_value.clone()),
-            Box::new(metrics.roll_duration.clone()),
+            Box::new(roll_duration),
             Box::new(metrics.die_requests.clone()),
             Box::new(metrics.die_duration.clone()),
             Box::new(metrics.async_rolls.clone()),
@@ -106,9 +110,6 @@ impl Metrics {
             Box::new(metrics.queued.clone()),
         ];
         all.into_iter().try_for_each(|collector| registry.register(collector))?;
-        for mode in [Mode::Sync, Mode::Async] {
-            metrics.roll_duration.with_label_values(&[mode.label()]);
-        }
         Ok(metrics)
     }
 
@@ -125,7 +126,11 @@ impl Metrics {
 
     /// A single roll, of either kind, took so long, the wait for a permit not counted.
     pub(crate) fn roll_took(&self, mode: Mode, took: Duration) {
-        self.roll_duration.with_label_values(&[mode.label()]).observe(took.as_secs_f64());
+        let histogram = match mode {
+            Mode::Sync => &self.roll_duration,
+            Mode::Async => &self.async_roll_duration,
+        };
+        histogram.observe(took.as_secs_f64());
     }
 
     /// die-service was asked, or would have been. `took` is none where the call was not made.
@@ -177,11 +182,7 @@ impl Drop for RollUnderWay<'_> {
         let result = match self.outcome {
             Outcome::Success => "success",
             Outcome::Error => "error",
-            Outcome::Cancelled => {
-                // Dropped inside the roll's own span, which ends here.
-                tracing::Span::current().record("error.type", "cancelled");
-                "cancelled"
-            }
+            Outcome::Cancelled => "cancelled",
         };
         self.metrics.in_progress.dec();
         self.metrics.async_rolls.with_label_values(&[self.die, result]).inc();
@@ -200,15 +201,6 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.queued.dec();
-    }
-}
-
-impl Mode {
-    fn label(self) -> &'static str {
-        match self {
-            Mode::Sync => "sync",
-            Mode::Async => "async",
-        }
     }
 }
 

@@ -50,14 +50,15 @@ impl<T> Shared<T> {
 }
 
 impl<T: Send + 'static> Batcher<T> {
-    /// Starts the thread `name`, which hands each batch to `export`; `lost` is told of every item that does not leave.
+    /// Starts the thread `name`, which hands each batch to `export` and is told how many were refused; `lost` hears of
+    /// every item that does not leave.
     ///
     /// # Errors
     /// When the thread cannot be started.
     pub(crate) fn start(
         name: &str,
         bounds: Bounds,
-        mut export: impl FnMut(Vec<T>) -> bool + Send + 'static,
+        mut export: impl FnMut(Vec<T>) -> usize + Send + 'static,
         lost: impl Fn(Loss, usize) + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let state = State { waiting: VecDeque::new(), leaving: 0, flushing: false, closed: false };
@@ -67,9 +68,9 @@ impl<T: Send + 'static> Batcher<T> {
             // What the exporter's own client would record about itself would be exported, for ever.
             let _suppressed = Context::enter_telemetry_suppressed_scope();
             while let Some(batch) = of_thread.next_batch() {
-                let count = batch.len();
-                if !export(batch) {
-                    (of_thread.lost)(Loss::ExportFailed, count);
+                let refused = export(batch);
+                if refused > 0 {
+                    (of_thread.lost)(Loss::ExportFailed, refused);
                 }
                 of_thread.lock().leaving = 0;
                 of_thread.wake.notify_all();
@@ -163,9 +164,10 @@ mod tests {
     fn batcher(answers: mpsc::Receiver<bool>) -> (Batcher<u32>, mpsc::Receiver<Vec<u32>>, mpsc::Receiver<String>) {
         let (batches, seen) = mpsc::channel();
         let (losses, lost) = mpsc::channel();
-        let export = move |batch| {
+        let export = move |batch: Vec<u32>| {
+            let count = batch.len();
             batches.send(batch).unwrap();
-            answers.recv().unwrap_or(false)
+            if answers.recv().unwrap_or(false) { 0 } else { count }
         };
         let batcher = Batcher::start("test", BOUNDS, export, move |loss, count| {
             losses.send(format!("{loss:?} {count}")).unwrap();

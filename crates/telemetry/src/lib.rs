@@ -14,8 +14,9 @@
 //! ```
 //!
 //! Reading order: `server.rs` (what is recorded of a request), `client.rs` (of a call), `propagation.rs` (how the two
-//! join into one trace), `traces.rs` (a span's way out), `logs.rs`, `metrics.rs`, `life.rs`. This crate knows HTTP and
-//! OpenTelemetry; it does not know what its services are about.
+//! join into one trace), `signals.rs` (what becomes of `tracing`'s spans and events), `span.rs` (what a handler says),
+//! `traces.rs` (a span's way out), `logs.rs`, `metrics.rs`, `life.rs`. This crate knows HTTP and OpenTelemetry; it does not
+//! know what its services are about.
 
 mod batcher;
 mod breaker;
@@ -28,6 +29,7 @@ mod log_records;
 mod log_sink;
 mod logs;
 mod metrics;
+mod otlp;
 mod problem;
 mod propagation;
 mod query;
@@ -35,6 +37,7 @@ mod resource;
 mod routes;
 mod server;
 pub mod settings;
+mod signals;
 mod span;
 pub mod testing;
 mod traces;
@@ -43,15 +46,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_sdk::trace::InMemorySpanExporter;
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracer};
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tracing::Subscriber;
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::FilterFn;
+use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{Layer, filter};
+use tracing_subscriber::registry::LookupSpan;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use breaker::{Breaker, BreakerSettings};
@@ -60,7 +63,7 @@ pub use deadline::Deadline;
 pub use life::{bind, healthcheck, stop_signal};
 pub use problem::{Problem, ProblemBody};
 pub use query::Query;
-pub use span::{Fact, SpanFacts};
+pub use span::{ChildSpan, Fact, SpanFacts, Tracer};
 
 use delivery::Delivery;
 use life::Readiness;
@@ -71,6 +74,7 @@ use metrics::HttpMetrics;
 use propagation::Propagation;
 use server::ServerTelemetry;
 use settings::Settings;
+use signals::Signals;
 use traces::Traces;
 
 /// How long the end may take once requests have drained: spans and logs that have not left by then are counted as lost.
@@ -91,6 +95,7 @@ pub struct Handle {
     version: &'static str,
     registry: Registry,
     server: ServerTelemetry,
+    tracer: Tracer,
     readiness: Readiness,
     grace: Duration,
 }
@@ -139,18 +144,23 @@ impl Telemetry {
 
         let otel = &settings.otel;
         let resource = resource::resource(service, version, otel);
+        let scope = InstrumentationScope::builder(service).build();
         let traces = match memory {
             Some(memory) => Traces::to(memory, resource.clone()),
-            None => Traces::new(otel, resource.clone(), &delivery)?,
+            None => Traces::new(otel, resource.clone(), &scope, &delivery)?,
         };
         let records = LogRecords::new(otel, resource, &delivery)?;
         let sink = LogSink::new(out, delivery)?;
 
         let name = otel.otel_service_name.clone().unwrap_or_else(|| service.to_owned());
-        let lines = LogLines::new(name, settings.log_format, sink.clone()).with_filter(settings.rust_log.clone());
-        let exported_lines = records.as_ref().map(|records| records.layer().with_filter(settings.rust_log.clone()));
-        let spans = (!otel.otel_sdk_disabled).then(|| spans_layer(&traces, service));
-        let subscriber = tracing_subscriber::registry().with(spans).with(lines).with(exported_lines);
+        let tracer = (!otel.otel_sdk_disabled).then(|| traces.provider.tracer_with_scope(scope));
+        let signals = Signals {
+            spans: tracer.clone().map(spans_layer),
+            lines: LogLines::new(name, settings.log_format, sink.clone()),
+            records: records.as_ref().map(LogRecords::emitter),
+            wanted: settings.rust_log.clone(),
+        };
+        let subscriber = tracing_subscriber::registry().with(signals);
 
         let handle = Handle {
             service,
@@ -159,6 +169,7 @@ impl Telemetry {
                 metrics: HttpMetrics::new(&registry)?,
                 propagation: Propagation::new(&otel.otel_propagators, otel.otel_sdk_disabled),
             },
+            tracer: Tracer(tracer),
             registry,
             readiness: Readiness::default(),
             grace: Duration::from_millis(settings.shutdown_grace_ms),
@@ -206,6 +217,11 @@ impl Handle {
         routes::with_operations(routes, api, quiet, self.server.clone(), self.registry.clone(), self.readiness.clone())
     }
 
+    /// Makes spans for the parts of a request's work, where there are many.
+    pub fn tracer(&self) -> Tracer {
+        self.tracer.clone()
+    }
+
     /// A client whose calls are spans and carry the trace on.
     ///
     /// # Errors
@@ -238,21 +254,18 @@ fn install_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// Spans to OpenTelemetry, without the bridge's own bookkeeping (source lines, threads, busy times) and without log
-/// events as span events: an `error!` would mark the span as failed, a 4xx's too.
-fn spans_layer<S>(traces: &Traces, service: &'static str) -> impl Layer<S> + use<S>
+/// Spans to OpenTelemetry, without the bridge's own bookkeeping: source lines, threads, busy times.
+fn spans_layer<S>(tracer: SdkTracer) -> OpenTelemetryLayer<S, SdkTracer>
 where
-    S: Subscriber + for<'span> tracing_subscriber::registry::LookupSpan<'span>,
+    S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    let only_spans: FilterFn = filter::filter_fn(|metadata| metadata.is_span());
     tracing_opentelemetry::layer()
         .with_location(false)
         .with_threads(false)
         .with_target(false)
         .with_level(false)
         .with_tracked_inactivity(false)
-        .with_tracer(traces.provider.tracer(service))
-        .with_filter(only_spans.with_max_level_hint(LevelFilter::INFO))
+        .with_tracer(tracer)
 }
 
 /// What the fuzz targets call (`fuzz/`); not there in any other build.

@@ -16,8 +16,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogBatch, LogExporter, LogProcessor, SdkLogRecord, SdkLogger, SdkLoggerProvider};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::Layer;
+use tracing::{Event, Level};
 
 use crate::FLUSH_LIMIT;
 use crate::batcher::Batcher;
@@ -56,7 +55,7 @@ impl LogRecords {
         exporter.set_resource(&resource);
         let export = move |batch: Vec<Record>| {
             let records: Vec<_> = batch.iter().map(|(record, scope)| (record, scope)).collect();
-            block_on(exporter.export(LogBatch::new(&records))).is_ok()
+            if block_on(exporter.export(LogBatch::new(&records))).is_ok() { 0 } else { records.len() }
         };
         let delivery = delivery.clone();
         let lost = move |loss, count| delivery.logs_dropped(loss, count);
@@ -65,8 +64,8 @@ impl LogRecords {
         Ok(Some(Self { provider: provider.build(), queue }))
     }
 
-    pub(crate) fn layer(&self) -> LogRecordLayer {
-        LogRecordLayer { logger: self.provider.logger("tracing") }
+    pub(crate) fn emitter(&self) -> EmitRecords {
+        EmitRecords { logger: self.provider.logger("tracing") }
     }
 
     /// Exports what is left, within `limit`, and counts what did not leave.
@@ -76,12 +75,12 @@ impl LogRecords {
 }
 
 /// Makes a log record of each event.
-pub(crate) struct LogRecordLayer {
+pub(crate) struct EmitRecords {
     logger: SdkLogger,
 }
 
-impl<S: Subscriber> Layer<S> for LogRecordLayer {
-    fn on_event(&self, event: &Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+impl EmitRecords {
+    pub(crate) fn emit(&self, event: &Event<'_>) {
         let metadata = event.metadata();
         // The exporter's own events would make further records, for ever.
         if metadata.target().starts_with("opentelemetry") {

@@ -14,6 +14,7 @@ use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, Tra
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_sdk::propagation::BaggagePropagator;
 
+use crate::logs::write_hex;
 use crate::settings::PropagatorName;
 
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -110,7 +111,12 @@ pub(crate) fn traceparent(context: &Context) -> HeaderValue {
     let span_context = span.span_context();
     let random = context.get::<RandomFlag>().map_or(0, |_| RANDOM);
     let flags = (span_context.trace_flags().to_u8() | random) & (SAMPLED | RANDOM);
-    let text = format!("00-{:032x}-{:016x}-{flags:02x}", span_context.trace_id(), span_context.span_id());
+    let mut text = b"00-".to_vec();
+    write_hex(span_context.trace_id().to_bytes(), &mut text);
+    text.push(b'-');
+    write_hex(span_context.span_id().to_bytes(), &mut text);
+    text.push(b'-');
+    write_hex([flags], &mut text);
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 

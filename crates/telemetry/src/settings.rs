@@ -97,7 +97,7 @@ pub struct Otel {
     #[arg(long, env = "OTEL_EXPORTER_OTLP_LOGS_HEADERS", default_value = "", value_parser = headers, hide_env_values = true)]
     pub otel_exporter_otlp_logs_headers: Pairs,
 
-    /// Milliseconds that one export may take, its retries included
+    /// Milliseconds that one export may take
     #[arg(long, env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value_t = 10_000, value_parser = within(1..=3_600_000_u64))]
     pub otel_exporter_otlp_timeout: u64,
 
@@ -120,6 +120,18 @@ pub struct Otel {
     /// OTLP's wire format for log records
     #[arg(long, env = "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", value_parser = ["http/protobuf"])]
     pub otel_exporter_otlp_logs_protocol: Option<String>,
+
+    /// Compression of exports; this build has none
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_COMPRESSION", value_parser = ["none"])]
+    pub otel_exporter_otlp_compression: Option<String>,
+
+    /// Compression of span exports
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", value_parser = ["none"])]
+    pub otel_exporter_otlp_traces_compression: Option<String>,
+
+    /// Compression of log record exports
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", value_parser = ["none"])]
+    pub otel_exporter_otlp_logs_compression: Option<String>,
 
     /// Spans that may wait for export; more are dropped and counted
     #[arg(long, env = "OTEL_BSP_MAX_QUEUE_SIZE", default_value_t = 2048, value_parser = within(1..=10_000_000_usize))]

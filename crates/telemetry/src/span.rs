@@ -1,7 +1,11 @@
-//! What a handler says about its own span, without a type of OpenTelemetry.
+//! What a handler says about its own span, and spans for the parts of its work, without a type of OpenTelemetry.
 
-use opentelemetry::trace::{Status, TraceContextExt};
-use opentelemetry::{Array, KeyValue, Value};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use opentelemetry::trace::{FutureExt as _, SpanBuilder, Status, TraceContextExt, Tracer as _};
+use opentelemetry::{Array, Context, KeyValue, Value};
+use opentelemetry_sdk::trace::SdkTracer;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -16,7 +20,7 @@ macro_rules! fact_from {
         fn from(value: $type) -> Self { Self(value.into()) }
     })* };
 }
-fact_from!(bool, i64, f64, String, &'static str);
+fact_from!(bool, i64, f64, String, &'static str, Arc<str>);
 
 impl From<&[i64]> for Fact {
     fn from(values: &[i64]) -> Self {
@@ -24,7 +28,7 @@ impl From<&[i64]> for Fact {
     }
 }
 
-/// Facts and outcomes of a `tracing` span that `Span::record` cannot carry.
+/// Facts and outcomes of a span that `tracing`'s `Span::record` cannot carry.
 pub trait SpanFacts {
     /// Sets an attribute. Unlike `Span::record`, the field need not be declared where the span is made, and a list
     /// stays a list.
@@ -40,6 +44,10 @@ pub trait SpanFacts {
     fn trace_id(&self) -> Option<String>;
 }
 
+fn key_values<const N: usize>(facts: [(&'static str, Fact); N]) -> [KeyValue; N] {
+    facts.map(|(name, fact)| KeyValue::new(name, fact.0))
+}
+
 impl SpanFacts for Span {
     fn set(&self, name: &'static str, value: impl Into<Fact>) {
         self.set_attribute(name, value.into().0);
@@ -50,8 +58,9 @@ impl SpanFacts for Span {
     }
 
     fn event<const N: usize>(&self, name: &'static str, facts: [(&'static str, Fact); N]) {
-        let facts = facts.map(|(name, fact)| KeyValue::new(name, fact.0));
-        self.add_event(name, facts.to_vec());
+        if !self.is_disabled() {
+            self.add_event(name, key_values(facts).to_vec());
+        }
     }
 
     fn trace_id(&self) -> Option<String> {
@@ -59,5 +68,73 @@ impl SpanFacts for Span {
         let span = context.span();
         let span_context = span.span_context();
         span_context.is_valid().then(|| span_context.trace_id().to_string())
+    }
+}
+
+/// Makes spans by OpenTelemetry's own interface, at less than half the price of `tracing`'s, which keeps a register of
+/// spans beside it: for the place where a request makes twenty. Elsewhere `tracing::info_span!` does.
+#[derive(Debug, Clone)]
+pub struct Tracer(pub(crate) Option<SdkTracer>);
+
+impl Tracer {
+    /// Starts an internal span below the one that is current.
+    pub fn child<const N: usize>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        facts: [(&'static str, Fact); N],
+    ) -> ChildSpan {
+        let parent = Context::current();
+        let Some(tracer) = &self.0 else { return ChildSpan { context: parent, ended: true } };
+        let facts = key_values(facts);
+        let span = tracer.build_with_context(SpanBuilder::from_name(name).with_attributes(facts), &parent);
+        ChildSpan { context: parent.with_span(span), ended: false }
+    }
+}
+
+/// A part of a request's work. Dropped before its end it says so: `error.type` is then `cancelled`.
+#[derive(Debug)]
+pub struct ChildSpan {
+    context: Context,
+    ended: bool,
+}
+
+impl ChildSpan {
+    /// `work` with this span as the current one: its log lines carry the span's ids, its calls continue the span.
+    pub fn around<W: Future>(&self, work: W) -> impl Future<Output = W::Output> + use<W> {
+        work.with_context(self.context.clone())
+    }
+
+    /// The work is done.
+    pub fn end(mut self) {
+        self.ended = true;
+        self.context.span().end();
+    }
+}
+
+impl SpanFacts for ChildSpan {
+    fn set(&self, name: &'static str, value: impl Into<Fact>) {
+        self.context.span().set_attribute(KeyValue::new(name, value.into().0));
+    }
+
+    fn fail(&self, description: impl Into<String>) {
+        self.context.span().set_status(Status::error(description.into()));
+    }
+
+    fn event<const N: usize>(&self, name: &'static str, facts: [(&'static str, Fact); N]) {
+        self.context.span().add_event(name, key_values(facts).to_vec());
+    }
+
+    fn trace_id(&self) -> Option<String> {
+        let span = self.context.span();
+        span.span_context().is_valid().then(|| span.span_context().trace_id().to_string())
+    }
+}
+
+impl Drop for ChildSpan {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.set("error.type", "cancelled");
+            self.context.span().end();
+        }
     }
 }

@@ -1,46 +1,55 @@
 //! The trace signal: how spans are sampled, queued, exported and counted.
 //!
-//! A span's way out: `tracing` span → the OpenTelemetry layer (`lib.rs`) → [`Batched`] → the queue and its thread
-//! (`batcher.rs`) → OTLP over HTTP.
+//! A span's way out: `tracing` span → the OpenTelemetry layer (`signals.rs`) → [`Batched`] → OTLP bytes (`otlp.rs`) → the
+//! queue and its thread (`batcher.rs`) → HTTP.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures::executor::block_on;
-use opentelemetry::Context;
-use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig};
+use http::{HeaderMap, HeaderValue, header};
+use opentelemetry::{Context, InstrumentationScope};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor};
+use prost::Message;
 
 use crate::FLUSH_LIMIT;
 use crate::batcher::Batcher;
 use crate::delivery::Delivery;
 use crate::life::CLIENT_IDLE;
+use crate::otlp::{EncodedSpan, Envelope};
 use crate::settings::{Export, Otel, SamplerName, TracesExporter};
 
 /// The tracer provider, and the queue that knows at the end what did not leave.
 pub(crate) struct Traces {
     pub(crate) provider: SdkTracerProvider,
-    queue: Option<Arc<Batcher<SpanData>>>,
+    queue: Option<Arc<Batcher<EncodedSpan>>>,
 }
 
 impl Traces {
     /// # Errors
-    /// When the exporter cannot be built, for example because `OTEL_EXPORTER_OTLP_COMPRESSION` asks for one that this
-    /// build lacks.
-    pub(crate) fn new(otel: &Otel, resource: Resource, delivery: &Delivery) -> anyhow::Result<Self> {
-        let queue = match otel.otel_traces_exporter {
-            TracesExporter::Otlp => Some(queue(otlp(otel.traces())?, otel, &resource, delivery)?),
-            TracesExporter::Console => {
-                Some(queue(opentelemetry_stdout::SpanExporter::default(), otel, &resource, delivery)?)
+    /// When the export client cannot be built.
+    pub(crate) fn new(
+        otel: &Otel,
+        resource: Resource,
+        scope: &InstrumentationScope,
+        delivery: &Delivery,
+    ) -> anyhow::Result<Self> {
+        let mut provider = SdkTracerProvider::builder().with_resource(resource.clone()).with_sampler(sampler(otel));
+        let mut queue = None;
+        match otel.otel_traces_exporter {
+            TracesExporter::Otlp => {
+                let otlp = Otlp::new(otel.traces(), Envelope::new(&resource, scope))?;
+                let batcher = Arc::new(batcher(otlp, otel, delivery)?);
+                provider = provider.with_span_processor(Batched(batcher.clone()));
+                queue = Some(batcher);
             }
-            TracesExporter::None => None,
-        };
-        let mut provider = SdkTracerProvider::builder().with_resource(resource).with_sampler(sampler(otel));
-        if let Some(queue) = &queue {
-            provider = provider.with_span_processor(Batched(queue.clone()));
+            TracesExporter::Console => {
+                provider = provider.with_simple_exporter(opentelemetry_stdout::SpanExporter::default());
+            }
+            TracesExporter::None => (),
         }
         Ok(Self { provider: provider.build(), queue })
     }
@@ -70,20 +79,8 @@ fn sampler(otel: &Otel) -> Sampler {
     }
 }
 
-fn otlp(export: Export) -> anyhow::Result<opentelemetry_otlp::SpanExporter> {
-    opentelemetry_otlp::SpanExporter::builder()
-        .with_http()
-        .with_http_client(export_client(export.timeout)?)
-        .with_endpoint(export.url)
-        .with_headers(export.headers)
-        .with_timeout(export.timeout)
-        .with_protocol(Protocol::HttpBinary)
-        .build()
-        .context("the OTLP span exporter could not be built")
-}
-
-/// A blocking client: the exporter runs on the batch processor's own thread, where an async client finds no reactor
-/// and panics, after which every span is lost in silence.
+/// A blocking client: exporters run on threads of their own, where an async client finds no reactor and panics, after
+/// which everything is lost in silence.
 ///
 /// # Errors
 /// When TLS cannot be set up.
@@ -92,29 +89,47 @@ pub(crate) fn export_client(timeout: Duration) -> anyhow::Result<reqwest::blocki
     client.build().context("the export client could not be built")
 }
 
-/// The queue in front of `exporter`, and the thread between the two.
-fn queue(
-    mut exporter: impl SpanExporter + 'static,
-    otel: &Otel,
-    resource: &Resource,
-    delivery: &Delivery,
-) -> anyhow::Result<Arc<Batcher<SpanData>>> {
-    exporter.set_resource(resource);
+/// The receiver of spans.
+struct Otlp {
+    client: reqwest::blocking::Client,
+    url: String,
+    headers: HeaderMap,
+    envelope: Envelope,
+}
+
+impl Otlp {
+    fn new(export: Export, envelope: Envelope) -> anyhow::Result<Self> {
+        let mut headers = HeaderMap::try_from(&export.headers).context("OTEL_EXPORTER_OTLP_HEADERS")?;
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+        Ok(Self { client: export_client(export.timeout)?, url: export.url, headers, envelope })
+    }
+
+    /// Sends one batch; returns how many of its spans the receiver rejected.
+    fn send(&self, spans: &[EncodedSpan]) -> anyhow::Result<usize> {
+        let request = self.client.post(&self.url).headers(self.headers.clone()).body(self.envelope.around(spans));
+        let answer = request.send()?.error_for_status()?.bytes()?;
+        let answer = ExportTraceServiceResponse::decode(answer).unwrap_or_default(); // some receivers answer with a text
+        let rejected = answer.partial_success.map_or(0, |partial| partial.rejected_spans);
+        Ok(usize::try_from(rejected).unwrap_or(0).min(spans.len()))
+    }
+}
+
+/// The queue in front of `otlp`, and the thread between the two.
+fn batcher(otlp: Otlp, otel: &Otel, delivery: &Delivery) -> std::io::Result<Batcher<EncodedSpan>> {
     let (exported, lost) = (delivery.clone(), delivery.clone());
-    let export = move |batch: Vec<SpanData>| {
-        let count = batch.len();
-        let accepted = block_on(exporter.export(batch)).is_ok();
-        if accepted {
-            exported.spans_exported(count);
-        }
-        accepted
+    let export = move |spans: Vec<EncodedSpan>| {
+        let refused = otlp.send(&spans).unwrap_or_else(|error| {
+            tracing::warn!(spans = spans.len(), error = format!("{error:#}"), "Spans not exported");
+            spans.len()
+        });
+        exported.spans_exported(spans.len() - refused);
+        refused
     };
-    let lost = move |loss, count| lost.spans_dropped(loss, count);
-    Ok(Batcher::start("span-exporter", otel.bounds(), export, lost)?.into())
+    Batcher::start("span-exporter", otel.bounds(), export, move |loss, count| lost.spans_dropped(loss, count))
 }
 
 /// Hands each sampled span to the queue when it ends.
-struct Batched(Arc<Batcher<SpanData>>);
+struct Batched(Arc<Batcher<EncodedSpan>>);
 
 impl std::fmt::Debug for Batched {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -127,7 +142,7 @@ impl SpanProcessor for Batched {
 
     fn on_end(&self, span: SpanData) {
         if span.span_context.is_sampled() {
-            self.0.push(span);
+            self.0.push(span.into());
         }
     }
 

@@ -1,7 +1,7 @@
 //! frontend with its neighbours in one process.
 //!
-//! The neighbours are a service of their own, with metrics of their own; the spans and log lines of all go to
-//! frontend's store, because its subscriber was set last.
+//! The neighbours are a service of their own, with metrics and a tracer of their own: the spans of rolls are theirs. All
+//! other spans and log lines go to frontend's store, because its subscriber was set last.
 
 use std::time::Duration;
 
