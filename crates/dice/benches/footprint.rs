@@ -28,6 +28,7 @@ fn main() -> ExitCode {
 }
 
 fn run(settings: Settings) -> anyhow::Result<()> {
+    Process::build_services()?;
     let runtime = runtime(1)?;
     let sink = Sink::start(&runtime, drop)?;
     let system = System::start(&sink, DELAY_MS)?;
@@ -77,6 +78,6 @@ fn memory(system: &System) -> anyhow::Result<Vec<support::process::Memory>> {
 fn started(role: &str, system: &System, sink: &Sink) -> anyhow::Result<f64> {
     let (otlp, die, roller) = (sink.url(), system.die_service.url(), system.dice_roller.url());
     let own = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*otlp), ("DIE_SERVICE_URL", &die), ("DICE_ROLLER_URL", &roller)];
-    let mut process = Process::dice(role, &[&SHIPPED_QUEUE[..], &own].concat())?;
+    let mut process = Process::service(role, &[&SHIPPED_QUEUE[..], &own].concat())?;
     Ok(process.ready()?.as_secs_f64() * 1000.0)
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use support::load::Load;
+use support::process::Process;
 use support::report::{Cell, Table, print};
 use support::runtime;
 use support::settings::Settings;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
 }
 
 fn run(settings: Settings) -> anyhow::Result<()> {
+    Process::build_services()?;
     let runtime = runtime(1)?;
     let sink = Sink::start(&runtime, drop)?;
     let mut tables = Vec::new();

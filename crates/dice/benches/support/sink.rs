@@ -1,4 +1,5 @@
-//! A real OTLP receiver: it decodes what arrives, and counts it.
+//! A real OTLP receiver: it decodes what arrives, and counts it. Or one that only takes it, where decoding would slow the
+//! load down that shares its core.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,9 +36,21 @@ impl Sink {
     pub(crate) fn start(runtime: &Runtime, on_span: impl FnMut(Span) + Send + 'static) -> anyhow::Result<Self> {
         let received = Arc::new(AtomicU64::new(0));
         let state: (OnSpan, _) = (Arc::new(Mutex::new(on_span)), received.clone());
-        let app = Router::new().route("/v1/traces", post(take)).layer(DefaultBodyLimit::disable()).with_state(state);
+        Self::serve(runtime, Router::new().route("/v1/traces", post(take)).with_state(state), received)
+    }
+
+    /// A receiver that says yes to everything and looks at nothing.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub(crate) fn blind(runtime: &Runtime) -> anyhow::Result<Self> {
+        Self::serve(runtime, Router::new().route("/v1/traces", post(async |_: Bytes| ())), Arc::default())
+    }
+
+    fn serve(runtime: &Runtime, app: Router, received: Arc<AtomicU64>) -> anyhow::Result<Self> {
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
         let address = listener.local_addr()?;
+        let app = app.layer(DefaultBodyLimit::disable());
         let mut server = JoinSet::new();
         server.spawn_on(async move { drop(axum::serve(listener, app).await) }, runtime.handle());
         Ok(Self { address, received, _server: server })

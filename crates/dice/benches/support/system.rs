@@ -21,15 +21,15 @@ impl System {
         let mut all = SHIPPED_QUEUE.to_vec();
         all.extend([("OTEL_EXPORTER_OTLP_ENDPOINT", otlp.as_str()), ("ROLL_DELAY_MAX_MS", &delay)]);
 
-        let mut die_service = Process::dice("die-service", &all)?;
+        let mut die_service = Process::service("die-service", &all)?;
         die_service.ready()?;
         let die_url = die_service.url();
         all.push(("DIE_SERVICE_URL", &die_url));
-        let mut dice_roller = Process::dice("dice-roller", &all)?;
+        let mut dice_roller = Process::service("dice-roller", &all)?;
         dice_roller.ready()?;
         let roller_url = dice_roller.url();
         all.push(("DICE_ROLLER_URL", &roller_url));
-        let mut frontend = Process::dice("frontend", &all)?;
+        let mut frontend = Process::service("frontend", &all)?;
         frontend.ready()?;
         Ok(Self { die_service, dice_roller, frontend })
     }
