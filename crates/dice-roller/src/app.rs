@@ -96,7 +96,7 @@ struct Rolled {
 #[utoipa::path(
     get,
     path = "/roll",
-    params(("die" = String, Query, description = "name of a die, for example fair")),
+    params(("die" = String, Query, min_length = 1, description = "name of a die, for example fair")),
     responses(
         (status = 200, body = Rolled),
         (status = 404, description = "no such die", body = ProblemBody, content_type = "application/problem+json"),
@@ -161,10 +161,10 @@ enum Strategy {
     get,
     path = "/roll-async",
     params(
-        ("die" = String, Query, description = "name of a die, for example fair"),
-        ("times" = u32, Query, description = "rolls in the batch, from 1 to MAX_ASYNC_ROLLS (20)"),
+        ("die" = String, Query, min_length = 1, description = "name of a die, for example fair"),
+        ("times" = u32, Query, minimum = 1, description = "rolls in the batch, from 1 to MAX_ASYNC_ROLLS (20)"),
         ("strategy" = Option<String>, Query, description = "all-or-nothing (default) or best-effort"),
-        ("concurrency" = Option<u32>, Query, description = "rolls at once, from 1 to `times` (default: all)"),
+        ("concurrency" = Option<u32>, Query, minimum = 1, description = "rolls at once, from 1 to `times` (default: all)"),
     ),
     responses(
         (status = 200, body = BatchRolled),

@@ -82,7 +82,7 @@ struct Die {
 #[utoipa::path(
     get,
     path = "/dice",
-    params(("identifier" = Option<String>, Query, description = "name of a die, for example fair")),
+    params(("identifier" = Option<String>, Query, min_length = 1, description = "name of a die, for example fair")),
     responses(
         (status = 200, description = "the list, or with `identifier` the die", body = DiceList),
         (status = 404, description = "no such die", body = ProblemBody, content_type = "application/problem+json"),

@@ -20,7 +20,7 @@ use crate::roller::{Roll, Rolls, understand};
 #[utoipa::path(
     get,
     path = "/roll",
-    params(("die" = String, Query, description = "name of a die, for example fair")),
+    params(("die" = String, Query, min_length = 1, description = "name of a die, for example fair")),
     responses(
         (status = 200, description = "the roll", body = Roll),
         (status = 404, description = "no such die", body = ProblemBody, content_type = "application/problem+json"),
@@ -47,10 +47,10 @@ pub(crate) async fn roll(
     get,
     path = "/roll-async",
     params(
-        ("die" = String, Query, description = "name of a die, for example fair"),
-        ("times" = u32, Query, description = "how many rolls: from 1 to MAX_ASYNC_ROLLS"),
+        ("die" = String, Query, min_length = 1, description = "name of a die, for example fair"),
+        ("times" = u32, Query, minimum = 1, description = "how many rolls: from 1 to MAX_ASYNC_ROLLS"),
         ("strategy" = Option<String>, Query, description = "all-or-nothing (default) or best-effort"),
-        ("concurrency" = Option<u32>, Query, description = "how many rolls at the same time: from 1 to `times`; all where it is left out"),
+        ("concurrency" = Option<u32>, Query, minimum = 1, description = "how many rolls at the same time: from 1 to `times`; all where it is left out"),
     ),
     responses(
         (status = 200, description = "the rolls", body = Rolls),

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::spawn;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use prost::Message;
 
 /// Gone with the test's process.
@@ -23,6 +25,8 @@ struct Shared {
     spans: Mutex<BTreeMap<i32, usize>>,
     records: Mutex<usize>,
     failing: AtomicBool,
+    /// How many spans of each export it rejects.
+    rejecting: AtomicUsize,
 }
 
 impl Collector {
@@ -43,6 +47,11 @@ impl Collector {
     /// Answers 500 from now on, or no longer.
     pub(crate) fn fail(&self, failing: bool) {
         self.shared.failing.store(failing, Ordering::Relaxed);
+    }
+
+    /// Takes exports from now on but for so many of their spans: OTLP's partial success.
+    pub(crate) fn reject(&self, spans: usize) {
+        self.shared.rejecting.store(spans, Ordering::Relaxed);
     }
 
     /// All spans that were taken.
@@ -81,8 +90,14 @@ impl Shared {
             self.count(&path, &body);
             "200 OK"
         };
+        let rejected = self.rejecting.load(Ordering::Relaxed);
+        let partial = ExportTracePartialSuccess { rejected_spans: rejected as i64, error_message: "no".to_owned() };
+        let answer = ExportTraceServiceResponse { partial_success: (rejected > 0).then_some(partial) }.encode_to_vec();
         let mut stream = stream;
-        write!(stream, "HTTP/1.1 {status}\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n").ok()
+        let length = answer.len();
+        write!(stream, "HTTP/1.1 {status}\r\ncontent-type: application/x-protobuf\r\ncontent-length: {length}\r\n\r\n")
+            .ok()?;
+        stream.write_all(&answer).ok()
     }
 
     fn count(&self, path: &str, body: &[u8]) {

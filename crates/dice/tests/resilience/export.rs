@@ -16,8 +16,7 @@ const SPANS_DROPPED: &str = "telemetry_spans_dropped_total";
 const RECORDS_DROPPED: &str = "telemetry_log_records_dropped_total";
 
 /// Small queue, short wait: a few seconds of a fault then do what a minute does with the defaults.
-const SETTINGS: [(&str, &str); 5] = [
-    ("OTEL_LOGS_EXPORTER", "otlp"),
+const SMALL: [(&str, &str); 4] = [
     ("OTEL_BSP_MAX_QUEUE_SIZE", "256"),
     ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "64"),
     ("OTEL_BSP_SCHEDULE_DELAY", "100"),
@@ -29,11 +28,15 @@ const ASK: &str = "/dice?identifier=fair";
 
 #[test]
 fn requests_do_not_notice_a_failing_receiver_and_each_span_is_accounted_for() {
-    let each = Duration::from_secs(if long() { 60 } else { 3 });
+    // With the defaults, an export that nobody answers ends after ten seconds.
+    let (each, resumes, small) = match long() {
+        true => (Duration::from_secs(60), Duration::from_secs(15), &[][..]),
+        false => (Duration::from_secs(3), Duration::from_secs(5), &SMALL[..]),
+    };
     let collector = Collector::start();
     let line = Proxy::start(&collector.url);
-    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", &*line.url);
-    let service = Role::start("die-service", &[&[endpoint], &SETTINGS[..]].concat());
+    let exporting = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*line.url), ("OTEL_LOGS_EXPORTER", "otlp")];
+    let service = Role::start("die-service", &[&exporting, small].concat());
     let load = Load::start(&service.url, ASK, STEADY);
     let started = Instant::now();
     sleep(Duration::from_secs(2));
@@ -69,9 +72,9 @@ fn requests_do_not_notice_a_failing_receiver_and_each_span_is_accounted_for() {
     for (name, from, to, lost, resumed) in &faults {
         let under = tally.between(*from, *to);
         let p99 = under.quantile(0.99);
-        // An export waits for a second: a request that waited for one would stand out.
+        // An export waits for a second or more: a request that waited for one would stand out.
         assert!(p99 < 3 * healthy + Duration::from_millis(100), "{name}: {p99:?}, {healthy:?} without a fault");
-        assert!(*resumed < Duration::from_secs(5), "{name}: {resumed:?}");
+        assert!(*resumed < resumes, "{name}: {resumed:?}");
         figure(&format!(
             "receiver {name} for {each:?}: {} answers, all 200, p99 {p99:?} ({healthy:?} without a fault), {lost} spans \
              counted as lost, export again after {resumed:?}",
@@ -96,6 +99,25 @@ fn requests_do_not_notice_a_failing_receiver_and_each_span_is_accounted_for() {
         "receiver failing in four ways under load: {made} spans made = {} exported + {} dropped; {grown:.1} MiB more memory",
         spans.0, spans.1
     ));
+}
+
+#[test]
+fn spans_that_the_receiver_rejects_are_counted_as_lost() {
+    let collector = Collector::start();
+    collector.reject(2);
+    let exporting = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url), ("OTEL_BSP_SCHEDULE_DELAY", "60000")];
+    let service = Role::start("die-service", &[&exporting[..], &[("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "5")]].concat());
+    (0..10).for_each(|_| assert_eq!(service.get(ASK).status, 200));
+    let lost = format!("{SPANS_DROPPED}{{reason=\"export_failed\"}}");
+    eventually("two of each five counted", || (service.metric(&lost) == 4.0).then_some(()));
+    assert_eq!(service.metric(EXPORTED), 6.0);
+
+    collector.fail(true);
+    (0..5).for_each(|_| assert_eq!(service.get(ASK).status, 200));
+    eventually("an export that failed counted", || (service.metric(&lost) == 9.0).then_some(()));
+    let told = service.lines_of("Spans not exported");
+    assert_eq!((told.len(), &told[0]["spans"], &told[0]["level"]), (1, &5.into(), &"WARNING".into()));
+    assert!(told[0]["error"].as_str().unwrap().contains("500"), "{told:?}");
 }
 
 /// What the clients saw while there was no fault.

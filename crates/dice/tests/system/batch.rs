@@ -1,0 +1,69 @@
+//! What one can ask of a batch, and how the trace shows it: fewer rolls at once, and what becomes of rolls that fail.
+
+use serde_json::{Value, json};
+
+use crate::common::backend::{Span, Trace};
+use crate::common::{Answer, System};
+
+/// A batch of ten through frontend, and its trace, from a system that has stopped.
+fn batch(more: &str) -> (Answer, Trace) {
+    let mut system = System::start(&[("ROLL_SEED", "1"), ("ROLL_DELAY_MAX_MS", "300")]);
+    let answer = system.get(&format!("/roll-async?times=10&{more}"));
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let id = answer.trace_id();
+    system.stop();
+    let trace = system.trace(&id, 15);
+    assert_eq!(trace.spans.len(), 15);
+    (answer, trace)
+}
+
+/// The spans of the rolls, by their index.
+fn rolls(trace: &Trace) -> Vec<&Span> {
+    (0..10).map(|index| trace.one(&format!("async_roll_{index}"), "INTERNAL", "dice-roller")).collect()
+}
+
+/// The most rolls that were under way at the same time.
+fn at_once(rolls: &[&Span]) -> usize {
+    let under_way = |at: u64| rolls.iter().filter(|roll| roll.start <= at && at < roll.end).count();
+    rolls.iter().map(|roll| under_way(roll.start)).max().unwrap()
+}
+
+#[test]
+fn a_concurrency_of_one_is_a_staircase() {
+    let (_, trace) = batch("die=fair&concurrency=1");
+    let rolls = rolls(&trace);
+    assert!(rolls.is_sorted_by(|one, next| one.end <= next.start), "{rolls:?}");
+    assert_eq!(trace.one("GET /roll-async", "SERVER", "dice-roller").attributes["async.concurrency"], 1);
+}
+
+#[test]
+fn a_concurrency_of_five_keeps_five_under_way() {
+    let (_, trace) = batch("die=fair&concurrency=5");
+    let rolls = rolls(&trace);
+    assert_eq!(at_once(&rolls), 5);
+    let first_end = rolls[..5].iter().map(|roll| roll.end).min().unwrap();
+    assert!(rolls[..5].iter().all(|roll| roll.start < first_end), "the first wave begins together");
+    assert!(rolls[5..].iter().all(|roll| roll.start >= first_end), "the second begins as the first ends");
+}
+
+#[test]
+fn best_effort_answers_with_the_rolls_that_did_not_fail_and_the_parent_tells_their_order() {
+    let (answer, trace) = batch("die=extreme&strategy=best-effort");
+    let (rolls, body) = (rolls(&trace), answer.json());
+    assert_eq!(at_once(&rolls), 10);
+    let failed: Vec<_> = (0..10).filter(|index| rolls[*index].status == "STATUS_CODE_ERROR").collect();
+    assert!((1..10).contains(&failed.len()), "this seed shows nothing: {failed:?}");
+    let error = "Die 'extreme' failed!";
+    assert_eq!(body["failed"], failed.iter().map(|index| json!({"index": index, "error": error})).collect::<Value>());
+    let faces = rolls.iter().map(|roll| roll.attributes.get("die.result").cloned().unwrap_or_default());
+    assert_eq!(body["rolls"], faces.clone().collect::<Value>());
+    assert_eq!(body["total"], faces.filter_map(|face| face.as_i64()).sum::<i64>());
+    assert_eq!(body["count"], 10);
+
+    let request = trace.one("GET /roll-async", "SERVER", "dice-roller");
+    assert_eq!((&*request.status, &request.attributes["async.total_result"]), ("", &body["total"]));
+    let mut by_end: Vec<_> = (0..10).collect();
+    by_end.sort_by_key(|index| rolls[*index].end);
+    let told = request.events.iter().filter(|(name, _)| name == "roll completed");
+    assert_eq!(told.map(|(_, facts)| facts["async.roll_index"].clone()).collect::<Vec<_>>(), by_end);
+}
