@@ -41,11 +41,12 @@ impl LogLines {
                 fields.message.push_str(event.metadata().name()); // the SDK's own events have a name instead
             }
             line.clear();
+            let now = clock.at(SystemTime::now());
             let written = opentelemetry::Context::map_current(|context| {
                 let span = context.span();
                 match self.format {
-                    LogFormat::Json => self.json(event, span.span_context(), fields, clock.now(), line),
-                    LogFormat::Pretty => self.pretty(event, span.span_context(), fields, clock.now(), line),
+                    LogFormat::Json => self.json(event, span.span_context(), fields, now, line),
+                    LogFormat::Pretty => self.pretty(event, span.span_context(), fields, now, line),
                 }
             });
             if written.is_ok() {
@@ -118,7 +119,7 @@ pub(crate) fn write_hex<const N: usize>(bytes: [u8; N], line: &mut Vec<u8>) {
 /// The time, as RFC 3339 in UTC with microseconds. What is left of the point is put together once a second.
 #[derive(Default)]
 struct Clock {
-    second: u64,
+    second: Option<u64>,
     text: String,
 }
 
@@ -129,14 +130,14 @@ struct Stamp<'a> {
 }
 
 impl Clock {
-    fn now(&mut self) -> Stamp<'_> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        if self.second != now.as_secs() {
-            let second = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
+    fn at(&mut self, time: SystemTime) -> Stamp<'_> {
+        let time = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        if self.second != Some(time.as_secs()) {
+            let second = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(time.as_secs());
             self.text = second.format(&Rfc3339).unwrap_or_default();
-            self.second = now.as_secs();
+            self.second = Some(time.as_secs());
         }
-        Stamp { text: self.text.trim_end_matches('Z'), microseconds: now.subsec_micros() }
+        Stamp { text: self.text.trim_end_matches('Z'), microseconds: time.subsec_micros() }
     }
 }
 
@@ -269,4 +270,25 @@ pub(crate) fn is_list(text: &str) -> bool {
             || serde_json::from_str::<Vec<std::borrow::Cow<'_, str>>>(text).is_ok()
     };
     text.starts_with('[') && list()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_is_that_of_its_own_second_and_microsecond() {
+        let mut clock = Clock::default();
+        for (nanoseconds, text) in [
+            (0, "1970-01-01T00:00:00.000000Z"),
+            (1_795_458_554_000_001_999, "2026-11-23T18:29:14.000001Z"),
+            (1_795_458_554_999_999_999, "2026-11-23T18:29:14.999999Z"),
+            (1_795_458_555_020_000_000, "2026-11-23T18:29:15.020000Z"),
+            (1_795_458_554_000_000_000, "2026-11-23T18:29:14.000000Z"), // a clock that was set back
+        ] {
+            let mut line = Vec::new();
+            clock.at(SystemTime::UNIX_EPOCH + Duration::from_nanos(nanoseconds)).write(&mut line).unwrap();
+            assert_eq!(String::from_utf8_lossy(&line), text);
+        }
+    }
 }
