@@ -42,7 +42,7 @@ impl State {
         // A die-service that answers 5xx is failing; an unknown die (404) is an answer like any other.
         let failing = |status: http::StatusCode| status.is_server_error();
         let breaker = Breaker::new("die-service", config.breaker, failing, service.registry())?;
-        let client = service.client()?.with_breaker(breaker);
+        let client = service.client(&config.die_service_url)?.with_breaker(breaker);
         Ok(Self(Arc::new(Shared {
             die_client: DieClient::new(client, &config.die_service_url, metrics.clone())?,
             chance: Chance::new(config.roll_seed, Duration::from_millis(config.roll_delay_max_ms)),

@@ -35,7 +35,7 @@ struct Listed {
 impl DiceList {
     /// An empty list, to be had from the die-service at `base`.
     pub(crate) fn new(base: &Url, metrics: Metrics, service: &Handle) -> anyhow::Result<Self> {
-        Ok(Self { client: service.client()?, url: base.join("dice")?, metrics, known: Arc::default() })
+        Ok(Self { client: service.client(base)?, url: base.join("dice")?, metrics, known: Arc::default() })
     }
 
     /// The names, in die-service's order; empty until it first answered.

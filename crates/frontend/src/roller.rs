@@ -71,7 +71,7 @@ impl Roller {
     /// Any status is dice-roller's word, a failed roll is one too: only a call without an answer counts as a failure.
     pub(crate) fn new(base: &Url, breaker: BreakerSettings, service: &Handle) -> anyhow::Result<Self> {
         let breaker = Breaker::new("dice-roller", breaker, |_| false, service.registry())?;
-        let client = service.client()?.with_breaker(breaker);
+        let client = service.client(base)?.with_breaker(breaker);
         Ok(Self { client, roll: base.join("roll")?, roll_async: base.join("roll-async")? })
     }
 

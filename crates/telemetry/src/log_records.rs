@@ -45,7 +45,7 @@ impl LogRecords {
         let export = otel.logs();
         let mut exporter = opentelemetry_otlp::LogExporter::builder()
             .with_http()
-            .with_http_client(export_client(export.timeout)?)
+            .with_http_client(export_client(&export)?)
             .with_endpoint(export.url)
             .with_headers(export.headers)
             .with_timeout(export.timeout)

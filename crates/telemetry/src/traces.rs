@@ -84,8 +84,11 @@ fn sampler(otel: &Otel) -> Sampler {
 ///
 /// # Errors
 /// When TLS cannot be set up.
-pub(crate) fn export_client(timeout: Duration) -> anyhow::Result<reqwest::blocking::Client> {
-    let client = reqwest::blocking::Client::builder().timeout(timeout).pool_idle_timeout(CLIENT_IDLE);
+pub(crate) fn export_client(export: &Export) -> anyhow::Result<reqwest::blocking::Client> {
+    let mut client = reqwest::blocking::Client::builder().timeout(export.timeout).pool_idle_timeout(CLIENT_IDLE);
+    if export.url.starts_with("http:") {
+        client = client.tls_certs_only([]); // as in `Handle::client`
+    }
     client.build().context("the export client could not be built")
 }
 
@@ -101,7 +104,7 @@ impl Otlp {
     fn new(export: Export, envelope: Envelope) -> anyhow::Result<Self> {
         let mut headers = HeaderMap::try_from(&export.headers).context("OTEL_EXPORTER_OTLP_HEADERS")?;
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-        Ok(Self { client: export_client(export.timeout)?, url: export.url, headers, envelope })
+        Ok(Self { client: export_client(&export)?, url: export.url, headers, envelope })
     }
 
     /// Sends one batch; returns how many of its spans the receiver rejected.

@@ -55,7 +55,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
     let progress = Progress::new(requests)?;
     let telemetry = Telemetry::start_writing(NAME, env!("CARGO_PKG_VERSION"), &config.telemetry(), progress.stdout())?;
-    let client = telemetry.handle().client()?;
+    let client = telemetry.handle().client(&config.frontend_url)?;
     let mut summary = None;
     telemetry.run(async {
         crate::http::check(&crate::http::client()?, "the frontend", &config.frontend_url, "FRONTEND_URL").await?;
