@@ -41,7 +41,7 @@ COPY --from=build /src/target/dist/${SERVICE} /usr/local/bin/service
 # HOST: inside a container, loopback is out of everybody's reach.
 #
 # OTEL_BSP_*: the specification's defaults (a queue of 2048 spans, sent 512 at a time every 5 s) drop spans from a few
-# hundred spans a second on; this system makes tens of thousands under load. So: batches large enough that
+# hundred spans a second on; this system makes 200,000 on one core (docs/PERFORMANCE.md). So: batches large enough that
 # one request a moment keeps up, a queue that holds what arrives while a batch is under way, and one second
 # between batches, so that a trace is there when you look.
 ENV HOST=0.0.0.0 \

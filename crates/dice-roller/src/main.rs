@@ -1,7 +1,7 @@
 //! The program `dice-roller`.
 use std::process::ExitCode;
 
-/// A sixth less processor time a request than with the C library's allocator (docs/IMPLEMENTATION-SUMMARY.md).
+/// A sixth less processor time a request than with the C library's allocator (docs/PERFORMANCE.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
