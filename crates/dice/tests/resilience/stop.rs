@@ -15,7 +15,8 @@ const FRESH: Manner = Manner { clients: 8, pause: Duration::ZERO, fresh: true };
 #[test]
 fn die_service_loses_nothing() {
     let collector = Collector::start();
-    let service = Role::start("die-service", &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)]);
+    let exporter = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url)];
+    let service = Role::start("die-service", &[&exporter[..], &QUEUE].concat());
     loses_nothing(service, &collector, "/dice?identifier=fair");
 }
 
@@ -23,7 +24,7 @@ fn die_service_loses_nothing() {
 fn dice_roller_loses_nothing() {
     let (collector, die_service) = (Collector::start(), Role::start("die-service", &[NO_EXPORT]));
     let own = [("DIE_SERVICE_URL", &*die_service.url), ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url)];
-    let service = Role::start("dice-roller", &[&own[..], &[("ROLL_DELAY_MAX_MS", "100"), QUEUE]].concat());
+    let service = Role::start("dice-roller", &[&own[..], &[("ROLL_DELAY_MAX_MS", "100")], &QUEUE].concat());
     loses_nothing(service, &collector, "/roll-async?die=fair&times=5");
 }
 
@@ -33,12 +34,20 @@ fn frontend_loses_nothing() {
     let behind = [("DIE_SERVICE_URL", &*die_service.url), ("ROLL_DELAY_MAX_MS", "100"), NO_EXPORT];
     let dice_roller = Role::start("dice-roller", &behind);
     let own = [("DIE_SERVICE_URL", &*die_service.url), ("DICE_ROLLER_URL", &*dice_roller.url)];
-    let exporter = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url), QUEUE];
-    loses_nothing(Role::start("frontend", &[own, exporter].concat()), &collector, "/roll-async?die=fair&times=5");
+    let exporter = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url)];
+    loses_nothing(
+        Role::start("frontend", &[&own[..], &exporter, &QUEUE].concat()),
+        &collector,
+        "/roll-async?die=fair&times=5",
+    );
 }
 
-/// Room for all spans that a debug build makes between two exports.
-const QUEUE: (&str, &str) = ("OTEL_BSP_MAX_QUEUE_SIZE", "100000");
+/// As the images have it: room for all spans that come between two exports.
+const QUEUE: [(&str, &str); 3] = [
+    ("OTEL_BSP_MAX_QUEUE_SIZE", "131072"),
+    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8192"),
+    ("OTEL_BSP_SCHEDULE_DELAY", "1000"),
+];
 
 fn loses_nothing(service: Role, collector: &Collector, target: &str) {
     let name = service.name;
