@@ -37,8 +37,8 @@ impl Batch<'_> {
         let roll = |index: u32| {
             let (turns, request_span, die_type) = (&turns, &request_span, &self.die.identifier);
             async move {
-                // The client's own wish for a staircase or waves, so not a wait that the span should show. Held to the
-                // end of the roll; with `concurrency` = `times` there is always one.
+                // The client's own wish for a staircase or waves, so not a wait that the span should show. The turn is
+                // held to the end of the roll; with `concurrency` = `times` there is one for each.
                 let _turn = turns.acquire().await;
                 // The span is made here, not where the future is: it must begin when the roll does.
                 let facts = [("async.roll_index", i64::from(index).into()), ("die.type", die_type.clone().into())];

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Version};
 use opentelemetry::trace::TraceContextExt;
 use reqwest::{Request, Response, Url};
 use serde::de::DeserializeOwned;
@@ -16,6 +16,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use crate::breaker::Breaker;
 use crate::deadline::{Deadline, TIMEOUT_HEADER};
 use crate::propagation::Propagation;
+use crate::server::protocol_version;
 use crate::span::SpanFacts;
 
 /// A client for calls to one other service. Cloning shares its connections.
@@ -34,6 +35,8 @@ const MAX_BODY: usize = 1 << 20;
 pub struct Answer {
     /// The HTTP status.
     pub status: StatusCode,
+    /// The version of HTTP that it spoke.
+    pub version: Version,
     /// The headers.
     pub headers: HeaderMap,
     /// The whole body.
@@ -185,9 +188,9 @@ impl UnderWay<'_> {
     fn ended(mut self, outcome: &Result<Answer, CallError>) {
         let Some(span) = self.0.take() else { return };
         match outcome {
-            Ok(Answer { status, .. }) => {
+            Ok(Answer { status, version, .. }) => {
                 span.record("http.response.status_code", i64::from(status.as_u16()));
-                span.record("network.protocol.version", "1.1");
+                span.record("network.protocol.version", protocol_version(*version));
                 if status.is_client_error() || status.is_server_error() {
                     span.record("error.type", status.as_str());
                     span.fail(format!("answered {status}"));
@@ -220,7 +223,8 @@ async fn exchange(http: &reqwest::Client, request: Request) -> Result<Answer, Ca
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status: response.status(), headers: std::mem::take(response.headers_mut()), body: body.freeze() })
+    let (status, version) = (response.status(), response.version());
+    Ok(Answer { status, version, headers: std::mem::take(response.headers_mut()), body: body.freeze() })
 }
 
 /// An error with its causes: reqwest's own text is only "error sending request".

@@ -230,7 +230,7 @@ impl Handle {
     pub fn client(&self, server: &Url) -> anyhow::Result<Client> {
         let mut http = reqwest::Client::builder();
         if server.scheme() == "http" {
-            http = http.tls_certs_only([]); // or it reads all of the system's: 4 ms of a start, half a megabyte
+            http = http.tls_certs_only([]); // or it reads all of the system's (docs/PERFORMANCE.md)
         }
         // No redirects: a service's answer is what it said. No proxy: neighbours are reached directly.
         let http = http

@@ -217,14 +217,14 @@ fn message(tag: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out.push(0);
     write(out);
     let length = out.len() - start;
-    let more = encoded_len_varint(length as u64) - 1;
-    if more > 0 {
-        out.resize(out.len() + more, 0);
-        out.copy_within(start..start + length, start + more);
+    let extra = encoded_len_varint(length as u64) - 1;
+    if extra > 0 {
+        out.resize(out.len() + extra, 0);
+        out.copy_within(start..start + length, start + extra);
     }
-    for (position, byte) in out[start - 1..start + more].iter_mut().enumerate() {
-        let more = if position < more { 0x80 } else { 0 };
-        *byte = (length >> (7 * position)) as u8 & 0x7f | more;
+    for (position, byte) in out[start - 1..start + extra].iter_mut().enumerate() {
+        let more_follow = if position < extra { 0x80 } else { 0 };
+        *byte = (length >> (7 * position)) as u8 & 0x7f | more_follow;
     }
 }
 

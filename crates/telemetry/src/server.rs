@@ -201,7 +201,7 @@ fn host_and_port(headers: &HeaderMap) -> (Option<&str>, Option<i64>) {
     }
 }
 
-fn protocol_version(version: Version) -> &'static str {
+pub(crate) fn protocol_version(version: Version) -> &'static str {
     match version {
         Version::HTTP_10 => "1.0",
         Version::HTTP_2 => "2",

@@ -75,6 +75,12 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Signals<S> {
         }
     }
 
+    fn on_follows_from(&self, id: &Id, follows: &Id, context: Context<'_, S>) {
+        if let Some(spans) = &self.spans {
+            spans.on_follows_from(id, follows, context);
+        }
+    }
+
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
         if let Some(spans) = &self.spans {
             spans.on_enter(id, context);

@@ -91,7 +91,7 @@ impl Tracer {
     }
 }
 
-/// A part of a request's work. Dropped before its end it says so: `error.type` is then `cancelled`.
+/// A part of a request's work. Dropped before its end it says so: `error.type` is then `cancelled`, or `panic`.
 #[derive(Debug)]
 pub struct ChildSpan {
     context: Context,
@@ -99,7 +99,8 @@ pub struct ChildSpan {
 }
 
 impl ChildSpan {
-    /// `work` with this span as the current one: its log lines carry the span's ids, its calls continue the span.
+    /// `work` with this span as OpenTelemetry's current one: its log lines carry the span's ids, its calls continue the
+    /// span. `tracing::Span::current()` is still the request's in it; facts of this span are set on `self`.
     pub fn around<W: Future>(&self, work: W) -> impl Future<Output = W::Output> + use<W> {
         work.with_context(self.context.clone())
     }
@@ -133,7 +134,7 @@ impl SpanFacts for ChildSpan {
 impl Drop for ChildSpan {
     fn drop(&mut self) {
         if !self.ended {
-            self.set("error.type", "cancelled");
+            self.set("error.type", if std::thread::panicking() { "panic" } else { "cancelled" });
             self.context.span().end();
         }
     }

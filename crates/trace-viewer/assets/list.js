@@ -59,7 +59,7 @@ function forgetOldest() {
 }
 
 function row(trace) {
-  const name = trace.root?.name ?? "still arriving";
+  const name = trace.root?.name ?? "first span missing";
   const title = element("span", { class: "trace-name" }, name);
   if (trace.root) title.append(" ", element("span", { class: "muted" }, trace.root.service));
   const services = element("span", { class: "trace-services" });

@@ -35,6 +35,8 @@ pub(crate) struct Siblings<'a> {
     pub(crate) count: usize,
     /// How many of them failed.
     pub(crate) failed: usize,
+    /// How many ended because nobody waited for them any more.
+    pub(crate) cancelled: usize,
     /// From the first start to the last end.
     pub(crate) wall: u64,
     /// What each took, added up: the time that one after the other would take.
@@ -99,6 +101,7 @@ fn measure<'a>(tree: &Tree<'a>, likeness: Likeness<'a>, members: &[usize]) -> Si
         likeness,
         count: members.len(),
         failed: spans().filter(|span| span.failed).count(),
+        cancelled: spans().filter(|span| span.cancelled).count(),
         wall: end - first,
         sum: spans().map(|span| span.duration()).fold(0, u64::saturating_add),
         peak: steps.iter().map(|&(_, under_way)| under_way).max().unwrap_or(0).max(1),

@@ -13,6 +13,13 @@ pub(crate) fn verdict(tree: &Tree<'_>, analysis: &Analysis<'_>) -> String {
 
 fn about_siblings(tree: &Tree<'_>, analysis: &Analysis<'_>, siblings: &Siblings<'_>) -> String {
     let (what, wall, sum) = (calls(siblings), humane(siblings.wall), humane(siblings.sum));
+    if siblings.cancelled > 0 {
+        // Neither a gain nor what would have been one after the other: they did not come to their end.
+        let n = siblings.cancelled;
+        return format!(
+            "{what} had begun when it ended, after {wall}: {n} of them cancelled, as nobody waited any more."
+        );
+    }
     let mut sentence = if siblings.peak == 1 {
         let speedup = siblings.speedup();
         format!("{what} took {wall}, one after the other: no two overlapped, so nothing was gained ({speedup:.1}×).")
@@ -121,6 +128,17 @@ mod tests {
         assert_eq!(say(nodes.clone()), expected);
         nodes[3] = failed(nodes[3].clone());
         assert_eq!(say(nodes), format!("{expected} 1 of them failed."));
+    }
+
+    #[test]
+    fn a_batch_that_nobody_waited_for() {
+        let mut nodes = vec![node(1, 0, 0, 390 * MS)];
+        nodes.extend([200, 390, 385].into_iter().zip(2..).map(|(end, n)| named("roll", node(n, 1, 0, end * MS))));
+        (nodes[2].cancelled, nodes[3].cancelled) = (true, true);
+        assert_eq!(
+            say(nodes),
+            "3 × roll had begun when it ended, after 0.39 s: 2 of them cancelled, as nobody waited any more."
+        );
     }
 
     #[test]

@@ -64,6 +64,11 @@ impl StoredSpan {
     pub(crate) fn failed(&self) -> bool {
         self.span.status.as_ref().is_some_and(|status| status.code() == StatusCode::Error)
     }
+
+    /// Whether it ended because nobody waited for it any more.
+    pub(crate) fn cancelled(&self) -> bool {
+        matches!(attributes::find(&self.span.attributes, "error.type"), Some(Value::StringValue(kind)) if kind == "cancelled")
+    }
 }
 
 /// What is known of a trace so far. Readers hold it by `Arc`; the store copies it when it grows under their hands.

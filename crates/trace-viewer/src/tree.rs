@@ -19,6 +19,7 @@ pub(crate) struct Node<'a> {
     pub(crate) start: u64,
     pub(crate) end: u64,
     pub(crate) failed: bool,
+    pub(crate) cancelled: bool,
 }
 
 impl Node<'_> {
@@ -58,6 +59,7 @@ impl<'a> Tree<'a> {
                     start: stored.start(),
                     end: stored.end(),
                     failed: stored.failed(),
+                    cancelled: stored.cancelled(),
                 })
                 .collect(),
         )
@@ -126,7 +128,7 @@ pub(crate) mod tests {
     /// Span `number` under span `parent` (0: none).
     pub(crate) fn node(number: u64, parent: u64, start: u64, end: u64) -> Node<'static> {
         let parent = (parent > 0).then(|| id(parent));
-        Node { id: id(number), parent, name: "", service: "", start, end, failed: false }
+        Node { id: id(number), parent, name: "", service: "", start, end, failed: false, cancelled: false }
     }
 
     pub(crate) fn named<'a>(name: &'a str, node: Node<'a>) -> Node<'a> {
