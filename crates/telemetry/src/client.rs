@@ -17,7 +17,7 @@ use crate::breaker::Breaker;
 use crate::deadline::{Deadline, TIMEOUT_HEADER};
 use crate::propagation::Propagation;
 use crate::server::protocol_version;
-use crate::span::SpanFacts;
+use crate::span::{SpanFacts, unfinished};
 
 /// A client for calls to one other service. Cloning shares its connections.
 #[derive(Clone)]
@@ -180,7 +180,7 @@ fn client_span(request: &Request) -> Span {
     )
 }
 
-/// One call whose outcome is not known yet. Dropped so, it tells that nobody waits for the answer any more.
+/// One call whose outcome is not known yet. Dropped so, it says why on the span.
 struct UnderWay<'a>(Option<&'a Span>);
 
 impl UnderWay<'_> {
@@ -207,7 +207,7 @@ impl UnderWay<'_> {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         if let Some(span) = self.0 {
-            span.record("error.type", "cancelled");
+            span.record("error.type", unfinished());
         }
     }
 }

@@ -55,7 +55,7 @@ impl LogLines {
         });
     }
 
-    // A request writes a dozen lines, so this goes without the standard library's formatting, which costs three times as much.
+    // A request writes a dozen lines, so this goes without the standard library's formatting: half the work (docs/PERFORMANCE.md).
     fn json(
         &self,
         event: &Event<'_>,

@@ -1,8 +1,7 @@
 //! A span as OTLP bytes, and many of them as the body of one export.
 //!
 //! Each span is written when it ends, by the thread that ended it. Through the message types of `opentelemetry-proto`,
-//! on the exporter's thread, the same bytes take four times the work, and more memory while they wait
-//! (docs/PERFORMANCE.md). A test holds the two ways against each other.
+//! on the exporter's thread, the same bytes take four times the work (docs/PERFORMANCE.md). A test holds the two ways against each other.
 //!
 //! Source of the field numbers: opentelemetry-proto 1.x, `trace/v1/trace.proto` and `common/v1/common.proto`.
 
@@ -183,7 +182,7 @@ fn key(tag: u32, wire_type: WireType, out: &mut Vec<u8>) {
     number((tag << 3 | wire_type as u32).into(), out);
 }
 
-/// Seven bits a byte, the lowest first. prost's own writes to any kind of buffer, and takes three times as long.
+/// Seven bits a byte, the lowest first. prost's own is for any kind of buffer, and slower.
 fn number(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);

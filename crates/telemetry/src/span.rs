@@ -112,6 +112,11 @@ impl ChildSpan {
     }
 }
 
+/// The `error.type` of a span that is dropped before its end: our own fault, or nobody waited any more.
+pub(crate) fn unfinished() -> &'static str {
+    if std::thread::panicking() { "panic" } else { "cancelled" }
+}
+
 impl SpanFacts for ChildSpan {
     fn set(&self, name: &'static str, value: impl Into<Fact>) {
         self.context.span().set_attribute(KeyValue::new(name, value.into().0));
@@ -134,7 +139,7 @@ impl SpanFacts for ChildSpan {
 impl Drop for ChildSpan {
     fn drop(&mut self) {
         if !self.ended {
-            self.set("error.type", if std::thread::panicking() { "panic" } else { "cancelled" });
+            self.set("error.type", unfinished());
             self.context.span().end();
         }
     }
