@@ -10,37 +10,34 @@ use tokio::process::{ChildStdin, Command};
 use tokio::task::JoinSet;
 
 use crate::output::Output;
-use crate::system::Service;
+use crate::system::Part;
 
-/// A running role of this executable.
+/// A running service.
 #[derive(Debug)]
 pub(crate) struct Child {
-    /// Its role.
-    pub(crate) role: &'static str,
+    /// The service's name.
+    pub(crate) name: &'static str,
     process: tokio::process::Child,
-    /// Two tasks that carry its lines on; each ends with the last error that it saw.
+    /// Two tasks that forward its lines; each returns the last error among them.
     lines: JoinSet<Option<String>>,
-    /// Held open for as long as the launcher lives; see [`stop_with_stdin`].
-    _lifeline: Option<ChildStdin>,
+    /// Open for as long as the launcher runs; see [`stop_with_stdin`].
+    _stdin: Option<ChildStdin>,
 }
 
 impl Child {
-    /// Starts `service` in a process group of its own: a terminal's Ctrl-C goes to the launcher alone, which then
-    /// stops the services in order.
+    /// Starts `part` in a process group of its own: a terminal's Ctrl-C goes to the launcher alone, which then stops the
+    /// services one after another.
     ///
     /// # Errors
     /// When the process cannot be started.
-    pub(crate) fn start(
-        service: &Service,
-        environment: &[(&'static str, String)],
-        output: &Output,
-    ) -> anyhow::Result<Self> {
+    pub(crate) fn start(part: &Part, environment: &[(&'static str, String)], output: &Output) -> anyhow::Result<Self> {
+        let name = part.service.name;
         let executable = std::env::current_exe().context("the path of this executable is not known")?;
         let mut process = Command::new(executable)
-            .args([service.role, "--stop-with-stdin"])
+            .args([name, "--stop-with-stdin"])
             .envs(environment.iter().map(|(name, value)| (name, value)))
-            .env("PORT", service.address.port().to_string())
-            // One name for all would make one service of three.
+            .env("PORT", part.address.port().to_string())
+            // It would give all services the same name.
             .env_remove("OTEL_SERVICE_NAME")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -48,24 +45,24 @@ impl Child {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| format!("{} cannot be started", service.role))?;
+            .with_context(|| format!("{name} cannot be started"))?;
 
         let mut lines = JoinSet::new();
         if let Some(stdout) = process.stdout.take() {
-            lines.spawn(output.clone().carry(service.role, stdout));
+            lines.spawn(output.clone().forward(name, stdout));
         }
         if let Some(stderr) = process.stderr.take() {
-            lines.spawn(output.clone().carry(service.role, stderr));
+            lines.spawn(output.clone().forward(name, stderr));
         }
-        let lifeline = process.stdin.take();
-        Ok(Self { role: service.role, process, lines, _lifeline: lifeline })
+        let stdin = process.stdin.take();
+        Ok(Self { name, process, lines, _stdin: stdin })
     }
 
-    /// Waits for its end, however that comes.
+    /// Waits until it has exited, for whatever reason.
     ///
     /// # Errors
-    /// When the operating system does not tell.
-    pub(crate) async fn ended(&mut self) -> std::io::Result<ExitStatus> {
+    /// When the operating system cannot say.
+    pub(crate) async fn exited(&mut self) -> std::io::Result<ExitStatus> {
         self.process.wait().await
     }
 
@@ -83,28 +80,27 @@ impl Child {
         last
     }
 
-    /// Asks it to stop, waits for at most `limit`, and kills it if it has not ended by then. Returns whether it ended
-    /// by itself.
+    /// Sends SIGTERM, waits for at most `limit`, and kills it if it still runs then. Returns whether it exited in time.
     pub(crate) async fn stop(&mut self, limit: Duration) -> bool {
         self.signal(Signal::SIGTERM);
-        let in_time = tokio::time::timeout(limit, self.ended()).await.is_ok();
+        let in_time = tokio::time::timeout(limit, self.exited()).await.is_ok();
         if !in_time {
             self.kill();
-            // Nobody survives SIGKILL, so this wait is short.
-            let _ = self.ended().await;
+            // SIGKILL cannot be handled, so this wait is short.
+            let _ = self.exited().await;
         }
         in_time
     }
 
-    /// Ends it at once, with all that it may have started.
+    /// Kills it at once, with all processes that it may have started.
     pub(crate) fn kill(&self) {
         self.signal(Signal::SIGKILL);
     }
 
-    /// Sends `signal` to the process group. One that has ended already has no id any more and is left alone.
+    /// Sends `signal` to the process group. A process that has exited has no id any more.
     fn signal(&self, signal: Signal) {
         if let Some(id) = self.process.id().and_then(|id| i32::try_from(id).ok()) {
-            // Fails only when the process ended in between.
+            // Fails only when the process exited in between.
             let _ = killpg(Pid::from_raw(id), signal);
         }
     }
@@ -112,8 +108,8 @@ impl Child {
 
 /// Stops this process as SIGTERM does when its standard input ends.
 ///
-/// The launcher holds the other end of that pipe and writes nothing. When it dies, even by SIGKILL, the operating
-/// system closes the pipe, so no service outlives its launcher.
+/// The launcher holds the other end of that pipe and writes nothing. When it exits, even by SIGKILL, the operating
+/// system closes the pipe, so no service keeps running without its launcher.
 ///
 /// # Errors
 /// When no thread can be started.
@@ -122,6 +118,6 @@ pub(crate) fn stop_with_stdin() -> anyhow::Result<()> {
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         let _ = raise(Signal::SIGTERM);
     };
-    std::thread::Builder::new().name("lifeline".to_owned()).spawn(wait)?;
+    std::thread::Builder::new().name("stdin".to_owned()).spawn(wait)?;
     Ok(())
 }

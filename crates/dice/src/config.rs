@@ -1,11 +1,11 @@
-//! The settings of the launcher itself. What it does not know it leaves in the environment, where the services find it.
+//! The settings of the launcher itself. All others stay in the environment, which the services inherit.
 
 use std::net::IpAddr;
 
 use reqwest::Url;
 use telemetry::config::{LogFormat, base_url, within};
 
-/// Where the system listens, and how it speaks.
+/// Where the system listens, and what it writes.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Config {
     /// Address that all processes listen on

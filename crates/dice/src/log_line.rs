@@ -6,16 +6,18 @@
 
 use serde_json::{Map, Value};
 
+use crate::services::SERVICES;
+
 /// One line of a service.
 #[derive(Debug)]
 pub(crate) enum LogLine<'a> {
     /// A log event, field by field.
     Event(Map<String, Value>),
-    /// Anything else: a setting that was not understood, a panic before logging began, a span on the console.
+    /// Anything else: a setting that is not valid, a panic before logging began, a span on the console.
     Text(&'a str),
 }
 
-/// Fields that have a place of their own in the line, or none because the line says it already.
+/// Fields that stand at a fixed position in the line, or are left out because the line says the same already.
 const PLACED: [&str; 7] = ["timestamp", "level", "message", "service", "logger", "trace_id", "span_id"];
 
 impl<'a> LogLine<'a> {
@@ -27,7 +29,7 @@ impl<'a> LogLine<'a> {
         }
     }
 
-    /// When it was written, if it says so: RFC 3339, in UTC.
+    /// Its timestamp, if it has one: RFC 3339, in UTC.
     pub(crate) fn time(&self) -> Option<&str> {
         match self {
             LogLine::Text(_) => None,
@@ -35,7 +37,7 @@ impl<'a> LogLine<'a> {
         }
     }
 
-    /// What it says went wrong, if it says so.
+    /// The error that it reports, if it reports one.
     pub(crate) fn error(&self) -> Option<String> {
         match self {
             LogLine::Text(line) => line.strip_prefix("error: ").map(str::to_owned),
@@ -71,7 +73,7 @@ impl<'a> LogLine<'a> {
             line += if index == 0 { "  " } else { " " };
             line += &format!("{}{}", paint(DIM, &format!("{}=", escaped(name))), shown_value(value));
         }
-        // Enough of the id to find the lines of one click by eye.
+        // Eight digits are enough to tell the lines of one click from others by eye.
         if let Some(short) = text(fields, "trace_id").get(..8) {
             line += &format!("  {}", paint(DIM, &format!("trace={}", escaped(short))));
         }
@@ -81,14 +83,8 @@ impl<'a> LogLine<'a> {
 
 const DIM: &str = "2";
 
-/// ANSI colours, close to those of the services in the trace viewer.
-fn service_colour(service: &str) -> &'static str {
-    match service {
-        "frontend" => "34",
-        "dice-roller" => "33",
-        "die-service" => "32",
-        _ => "36",
-    }
+fn service_colour(name: &str) -> &'static str {
+    SERVICES.into_iter().find(|service| service.name == name).map_or("", |service| service.colour)
 }
 
 fn level_colour(level: &str) -> &'static str {
@@ -115,7 +111,7 @@ fn shown_value(value: &Value) -> String {
     }
 }
 
-/// Control characters and others that cannot be seen become `\u{…}`: what a client sent must not steer a terminal.
+/// Control characters and others that cannot be seen become `\u{…}`: what a client sent must not control a terminal.
 fn escaped(text: &str) -> String {
     let escape = |c: char| match c {
         '"' | '\'' | '\\' | '\t' => c.to_string(),
@@ -131,7 +127,7 @@ mod tests {
     const EVENT: &str = r#"{"timestamp":"2026-11-23T12:34:56.789012Z","level":"INFO","message":"Async roll completed","logger":"dice_roller::batch","service":"dice-roller","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"00f067aa0ba902b7","die_type":"fair","roll_index":3,"rolls":[1,2]}"#;
 
     #[test]
-    fn an_event_is_time_service_level_message_fields_and_trace() {
+    fn event_shows_time_service_level_message_fields_and_trace() {
         assert_eq!(
             LogLine::read(EVENT).shown("dice-roller", false),
             "12:34:56.789Z  dice-roller   INFO     Async roll completed  die_type=fair roll_index=3 rolls=[1,2]  trace=4bf92f35\n"
@@ -139,13 +135,13 @@ mod tests {
     }
 
     #[test]
-    fn on_a_terminal_the_service_has_its_colour() {
+    fn coloured_line_has_colour_of_service() {
         let line = LogLine::read(EVENT).shown("dice-roller", true);
         assert!(line.contains("\x1b[33mdice-roller \x1b[0m"), "{line:?}");
     }
 
     #[test]
-    fn what_is_no_event_stays_as_it_is() {
+    fn line_that_is_no_event_stays_unchanged() {
         for text in ["error: PORT (--port): 'x' is not valid", "\tName : GET /roll", "{\"a\": 1}", "12", ""] {
             let shown = LogLine::read(text).shown("frontend", false);
             assert_eq!(shown, format!("               frontend      {text}\n"));
@@ -153,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_a_client_sent_steers_the_terminal() {
+    fn control_characters_of_client_are_escaped() {
         let sent = "\u{1b}[2J\u{9b}31m\u{202e}\u{7}é\n";
         for line in [
             serde_json::json!({"message": sent}),
@@ -170,14 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_looks_like_fields_is_quoted() {
+    fn text_that_looks_like_fields_is_quoted() {
         let line = serde_json::json!({"message": "m", "error": "no level=INFO", "empty": ""}).to_string();
         let shown = LogLine::read(&line).shown("frontend", false);
         assert!(shown.ends_with("m  error=\"no level=INFO\" empty=\"\"\n"), "{shown}");
     }
 
     #[test]
-    fn an_error_is_remembered_with_its_cause() {
+    fn error_is_returned_with_its_cause() {
         let error = |line: &str| LogLine::read(line).error();
         assert_eq!(error("error: no such file"), Some("no such file".to_owned()));
         let line = r#"{"level":"ERROR","message":"Panic","error":"index out of bounds"}"#;

@@ -1,23 +1,22 @@
 //! The whole system on one machine: `dice` starts it, `dice <role>` is one of its processes.
 //!
-//! Each service is a process of its own, because tracer provider and subscriber are per process, and because a service
-//! that one can kill is one to learn from. All are this same executable, started again with a role.
+//! Each service is a process of its own, because tracer provider and subscriber are per process, and so that one can be
+//! killed while the others run. All are this same executable, started again with a subcommand.
 //!
-//! Reading order: `config.rs` (what one can set), `system.rs` (what belongs to it: ports, addresses, environment),
-//! `life.rs` (start, watch, stop), `child.rs` (one process), `ready.rs`, `table.rs` (what a person reads first),
-//! `output.rs`, `log_line.rs` and `order.rs` (the log lines of all). `doctor.rs` is a program of its own: it asks a
-//! running system whether every signal arrives.
+//! Reading order: `config.rs` (what one can set), `services.rs` (the table of services), `system.rs` (their addresses and
+//! environment), `supervisor.rs` (start, watch, stop), `child.rs` (one process), `ready.rs`, `welcome.rs` (what a person
+//! reads first), `output.rs`, `log_line.rs` and `sort.rs` (the log lines of all). `dice doctor` is the crate `doctor`.
 
 mod child;
 mod config;
-mod doctor;
-mod life;
 mod log_line;
-mod order;
 mod output;
 mod ready;
+mod services;
+mod sort;
+mod supervisor;
 mod system;
-mod table;
+mod welcome;
 
 use std::process::ExitCode;
 
@@ -65,13 +64,13 @@ fn run(dice: Dice) -> anyhow::Result<()> {
         child::stop_with_stdin()?;
     }
     match dice.role {
-        None => life::run(&dice.launcher),
+        None => supervisor::run(&dice.launcher),
         Some(Role::TraceViewer(config)) => trace_viewer::run(*config),
         Some(Role::DieService(config)) => die_service::run(*config),
         Some(Role::DiceRoller(config)) => dice_roller::run(*config),
         Some(Role::Frontend(config)) => frontend::run(*config),
         Some(Role::GenerateTraffic(config)) => traffic_gen::generate::run(*config),
         Some(Role::AsyncPerformance(config)) => traffic_gen::performance::run(*config),
-        Some(Role::Doctor(config)) => doctor::run(&config),
+        Some(Role::Doctor(config)) => doctor::run(&config, &services::FOR_DOCTOR),
     }
 }

@@ -1,8 +1,8 @@
-//! The one way out to the terminal: the lines of all processes, and the launcher's own words, in the order of time.
+//! Everything that goes to the terminal: the lines of all processes and the launcher's own messages, sorted by time.
 //!
-//! Each process writes its lines in small bundles, so what a click causes in three services would arrive mixed up. Lines
-//! are held for a moment and sorted by their timestamps. Where nobody reads (a pager, a halted terminal), lines are
-//! dropped and counted, so that neither the services nor their stop wait for a reader.
+//! Each process writes its lines in small bundles, so the lines of one click in three services would arrive mixed up. Lines
+//! wait for a moment and are sorted by their timestamps. Where nobody reads (a pager, a halted terminal), lines are
+//! dropped and counted, so that neither the services nor their shutdown wait for a reader.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -15,13 +15,13 @@ use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
 use crate::log_line::LogLine;
-use crate::order::{Held, Line};
+use crate::sort::{Line, SortBuffer};
 
 /// Lines that may wait.
 const QUEUE: usize = 1024;
 /// A reader that takes nothing for this long has stopped reading.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// Longer than a service holds its lines back, which is 20 ms.
+const SEND_LIMIT: Duration = Duration::from_secs(1);
+/// Longer than the 20 ms for which a service keeps its lines.
 const HOLD: Duration = Duration::from_millis(100);
 
 /// Where lines go. Cheap to clone.
@@ -37,35 +37,35 @@ pub(crate) struct Output {
 pub(crate) struct Writer(JoinSet<()>);
 
 impl Writer {
-    /// Waits until all is written; not for long, as whoever reads may have stopped to.
+    /// Waits until all is written, for at most a second: whoever reads may have stopped to.
     pub(crate) async fn finish(mut self) {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.0.join_next()).await;
     }
 }
 
-/// Opens the way out.
+/// Starts the writer.
 pub(crate) fn open(config: &Config) -> (Output, Writer) {
     let (queue, lines) = mpsc::channel(QUEUE);
     let mut writer = JoinSet::new();
-    writer.spawn(write_in_order(lines));
+    writer.spawn(write_sorted(lines));
     let colour = config.no_color.is_none() && std::io::stdout().is_terminal();
     (Output { queue, format: config.log_format, colour }, Writer(writer))
 }
 
 impl Output {
-    /// The launcher's own words. Among JSON lines they would be a foreign body, so there they go to stderr.
+    /// Writes a message of the launcher itself: to stderr where stdout has JSON lines, which a program may parse.
     pub(crate) async fn say(&self, text: &str) {
         match self.format {
             LogFormat::Json => eprintln!("{text}"),
             LogFormat::Pretty => {
                 let line = Line { time: None, bytes: format!("{text}\n").into_bytes() };
-                let _ = self.queue.send_timeout(line, PATIENCE).await;
+                let _ = self.queue.send_timeout(line, SEND_LIMIT).await;
             }
         }
     }
 
-    /// Carries the lines of `service` on until they end, and returns the last error among them.
-    pub(crate) async fn carry(self, service: &'static str, from: impl AsyncRead + Unpin) -> Option<String> {
+    /// Forwards the lines of `service` until they end, and returns the last error among them.
+    pub(crate) async fn forward(self, service: &'static str, from: impl AsyncRead + Unpin) -> Option<String> {
         let mut from = BufReader::new(from);
         let (mut last_error, mut dropped) = (None, 0_u64);
         loop {
@@ -81,12 +81,12 @@ impl Output {
                 LogFormat::Pretty => Some(line.shown(service, self.colour).into_bytes()),
             };
             let time = line.time().map(str::to_owned);
-            self.queue_up(Line { time, bytes: shown.unwrap_or(bytes) }, service, &mut dropped).await;
+            self.enqueue(Line { time, bytes: shown.unwrap_or(bytes) }, service, &mut dropped).await;
         }
     }
 
     /// Waits for a slow reader, but drops the line where the reader has stopped; `dropped` counts.
-    async fn queue_up(&self, line: Line, service: &str, dropped: &mut u64) {
+    async fn enqueue(&self, line: Line, service: &str, dropped: &mut u64) {
         if *dropped > 0 {
             if self.queue.capacity() == 0 {
                 *dropped += 1;
@@ -95,35 +95,35 @@ impl Output {
             self.say(&format!("{dropped} lines of {service} are missing here: nobody read them")).await;
             *dropped = 0;
         }
-        if self.queue.send_timeout(line, PATIENCE).await.is_err() {
+        if self.queue.send_timeout(line, SEND_LIMIT).await.is_err() {
             *dropped = 1;
         }
     }
 }
 
-/// Writes each line one to two ticks after its arrival: see [`Held::due`].
-async fn write_in_order(mut lines: mpsc::Receiver<Line>) {
-    let mut held = Held::default();
+/// Writes each line one to two ticks after its arrival: see [`SortBuffer::due`].
+async fn write_sorted(mut lines: mpsc::Receiver<Line>) {
+    let mut waiting = SortBuffer::default();
     let mut tick = tokio::time::interval(HOLD);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             line = lines.recv() => match line {
-                Some(line) => held.add(line),
+                Some(line) => waiting.add(line),
                 None => break,
             },
-            _ = tick.tick(), if !held.is_empty() => write(held.due()).await,
+            _ = tick.tick(), if !waiting.is_empty() => write(waiting.due()).await,
         }
     }
-    write(held.all()).await;
+    write(waiting.all()).await;
 }
 
-/// Writes to stdout, on a thread that may be held up by it.
+/// Writes to stdout on a blocking thread, because a full pipe blocks the write.
 async fn write(lines: Vec<u8>) {
     let blocking = move || {
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(&lines).and_then(|()| stdout.flush())
     };
-    // A reader that has gone is no reason to stop the system.
+    // The system keeps running when nobody reads any more.
     let _ = tokio::task::spawn_blocking(blocking).await;
 }

@@ -1,4 +1,4 @@
-//! Is a service ready? Asked over HTTP, as an orchestrator would.
+//! Whether a service is ready: `GET /ready`, as an orchestrator does.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,15 +6,15 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Returns once `GET /ready` at `address` answers 200.
+/// Returns once `GET /ready` at `address` is 200.
 pub(crate) async fn ready(address: SocketAddr) {
-    while !answers(address).await.unwrap_or(false) {
+    while !is_ready(address).await.unwrap_or(false) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// One question, and the first line of its answer: all that an HTTP client would be needed for here.
-async fn answers(address: SocketAddr) -> std::io::Result<bool> {
+/// One request and the status line of its response; an HTTP client would add a dependency for nothing more than this.
+async fn is_ready(address: SocketAddr) -> std::io::Result<bool> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(b"GET /ready HTTP/1.0\r\n\r\n").await?;
     let mut first = [0; "HTTP/1.0 200".len()];

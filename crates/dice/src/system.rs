@@ -1,4 +1,4 @@
-//! What the system consists of: its processes, where each listens, and what they are told about each other.
+//! What the system consists of: its processes, where each listens, and the settings by which they find each other.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -7,12 +7,13 @@ use anyhow::{Context, bail};
 use reqwest::Url;
 
 use crate::config::Config;
+use crate::services::{DICE_ROLLER, DIE_SERVICE, FRONTEND, Service, TRACE_VIEWER};
 
 /// The system as it will be started.
 #[derive(Debug)]
 pub(crate) struct System {
     /// In the order of their start: each after those that it calls, and the receiver of spans first of all.
-    pub(crate) services: Vec<Service>,
+    pub(crate) parts: Vec<Part>,
     /// The environment of all of them, beside what the launcher's own holds.
     pub(crate) environment: Vec<(&'static str, String)>,
     /// Where spans go, if not to the trace viewer.
@@ -22,9 +23,9 @@ pub(crate) struct System {
 
 /// One process of the system.
 #[derive(Debug)]
-pub(crate) struct Service {
-    /// Its role, which is also the name on its log lines.
-    pub(crate) role: &'static str,
+pub(crate) struct Part {
+    /// What it runs.
+    pub(crate) service: &'static Service,
     /// Where it listens.
     pub(crate) address: SocketAddr,
     /// Where it receives spans: the trace viewer does.
@@ -32,7 +33,7 @@ pub(crate) struct Service {
 }
 
 impl System {
-    /// The system that `config` asks for.
+    /// The system of these settings.
     ///
     /// # Errors
     /// When the offset moves a port beyond the last.
@@ -43,12 +44,11 @@ impl System {
             })?;
             anyhow::Ok(SocketAddr::new(config.host, moved))
         };
-        let service = |role, port| anyhow::Ok(Service { role, address: at(port)?, otlp_address: None });
+        let part =
+            |service: &'static Service| anyhow::Ok(Part { service, address: at(service.port)?, otlp_address: None });
         let otlp_address = at(config.otlp_port)?;
-        let trace_viewer = Service { otlp_address: Some(otlp_address), ..service("trace-viewer", 3200)? };
-        let die_service = service("die-service", 8106)?;
-        let dice_roller = service("dice-roller", 8107)?;
-        let frontend = service("frontend", 8108)?;
+        let trace_viewer = Part { otlp_address: Some(otlp_address), ..part(&TRACE_VIEWER)? };
+        let (die_service, dice_roller, frontend) = (part(&DIE_SERVICE)?, part(&DICE_ROLLER)?, part(&FRONTEND)?);
 
         let mut environment = vec![
             ("HOST", config.host.to_string()),
@@ -59,8 +59,8 @@ impl System {
         ];
         let unset = |name: &str| std::env::var_os(name).is_none_or(|value| value.is_empty());
         let wiring = [
-            ("DIE_SERVICE_URL", die_service.url()),
-            ("DICE_ROLLER_URL", dice_roller.url()),
+            (DIE_SERVICE.url_setting, die_service.url()),
+            (DICE_ROLLER.url_setting, dice_roller.url()),
             ("TRACE_URL_TEMPLATE", format!("{}/trace/{{trace_id}}", trace_viewer.url())),
             // A person follows "View trace" at once; the standard's 5 s would be 5 s of an empty page.
             ("OTEL_BSP_SCHEDULE_DELAY", "200".to_owned()),
@@ -79,30 +79,31 @@ impl System {
             config.otel_exporter_otlp_traces_endpoint.clone().or(config.otel_exporter_otlp_endpoint.clone());
         let viewer = other_backend.is_none().then_some(trace_viewer);
         Ok(Self {
-            services: viewer.into_iter().chain([die_service, dice_roller, frontend]).collect(),
+            parts: viewer.into_iter().chain([die_service, dice_roller, frontend]).collect(),
             environment,
             other_backend,
             next_offset: config.port_offset.saturating_add(100),
         })
     }
 
-    /// Looks whether the ports are free, before anything is started.
+    /// Checks that the ports are free, before anything is started.
     ///
     /// # Errors
     /// One line that names every port that is taken, whose it would be, and what to do.
     pub(crate) fn check_ports(&self) -> anyhow::Result<()> {
         let mut taken = Vec::new();
-        // Held until all are tried, so that a port given twice shows too.
+        // Kept until all are tried, so that a port given twice is found too.
         let mut held = Vec::new();
-        for service in &self.services {
-            for address in [Some(service.address), service.otlp_address].into_iter().flatten() {
+        for part in &self.parts {
+            let name = part.service.name;
+            for address in [Some(part.address), part.otlp_address].into_iter().flatten() {
                 match TcpListener::bind(address) {
                     Ok(listener) => held.push(listener),
                     Err(error) if error.kind() == ErrorKind::AddrInUse => {
-                        taken.push(format!("{} ({})", address.port(), service.role));
+                        taken.push(format!("{} ({name})", address.port()));
                     }
                     Err(error) => {
-                        return Err(error).with_context(|| format!("{} cannot listen on {address}", service.role));
+                        return Err(error).with_context(|| format!("{name} cannot listen on {address}"));
                     }
                 }
             }
@@ -119,13 +120,13 @@ impl System {
     }
 }
 
-impl Service {
+impl Part {
     /// Where this machine reaches it, without a slash at the end.
     pub(crate) fn url(&self) -> String {
         url(self.address)
     }
 
-    /// Where this machine reaches it: one that listens on all addresses has no other name than `localhost`'s.
+    /// Where this machine reaches it: one that listens on all addresses is reached at the loopback address.
     pub(crate) fn reached_at(&self) -> SocketAddr {
         reached_at(self.address)
     }

@@ -13,18 +13,18 @@ use telemetry::config::{base_url, within};
 /// address, is not part of this system. With Grafana there, a few more requests keep its panels moving; some of them fail
 /// by design. Exit status: 0 when every hop holds that is there, 1 when one is broken, 2 for a bad setting.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Config {
-    /// Address of the frontend
-    #[arg(long, env = "FRONTEND_URL", default_value = "http://127.0.0.1:8108", value_parser = base_url)]
-    pub(crate) frontend_url: Url,
+pub struct Config {
+    /// Address of the frontend; usually http://127.0.0.1:8108
+    #[arg(long, env = "FRONTEND_URL", value_parser = base_url)]
+    pub(crate) frontend_url: Option<Url>,
 
-    /// Address of dice-roller
-    #[arg(long, env = "DICE_ROLLER_URL", default_value = "http://127.0.0.1:8107", value_parser = base_url)]
-    pub(crate) dice_roller_url: Url,
+    /// Address of dice-roller; usually http://127.0.0.1:8107
+    #[arg(long, env = "DICE_ROLLER_URL", value_parser = base_url)]
+    pub(crate) dice_roller_url: Option<Url>,
 
-    /// Address of die-service
-    #[arg(long, env = "DIE_SERVICE_URL", default_value = "http://127.0.0.1:8106", value_parser = base_url)]
-    pub(crate) die_service_url: Url,
+    /// Address of die-service; usually http://127.0.0.1:8106
+    #[arg(long, env = "DIE_SERVICE_URL", value_parser = base_url)]
+    pub(crate) die_service_url: Option<Url>,
 
     /// Address of Tempo, or of the trace viewer; usually http://127.0.0.1:3200
     #[arg(long, env = "TEMPO_URL", value_parser = base_url)]

@@ -1,11 +1,11 @@
-//! Lines of several processes, put in the order of their timestamps.
+//! Sorts the lines of several processes by their timestamps.
 
 use std::collections::BTreeMap;
 
 /// One line, its line feed included.
 #[derive(Debug)]
 pub(crate) struct Line {
-    /// When it was written, RFC 3339 in UTC; none where it does not say.
+    /// When it was written, RFC 3339 in UTC; none where it has no timestamp.
     pub(crate) time: Option<String>,
     pub(crate) bytes: Vec<u8>,
 }
@@ -15,16 +15,16 @@ type Key = (String, u64);
 
 /// The lines that have arrived and are not written yet.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
+pub(crate) struct SortBuffer {
     lines: BTreeMap<Key, Vec<u8>>,
     arrived: u64,
     newest: String,
-    /// What was the newest when [`Held::due`] was last called.
+    /// What was the newest when [`SortBuffer::due`] was last called.
     newest_before: Key,
 }
 
-impl Held {
-    /// Takes a line. One that does not say its time stays behind all that came before it.
+impl SortBuffer {
+    /// Takes a line. One without a timestamp stays behind all that arrived before it.
     pub(crate) fn add(&mut self, line: Line) {
         let time = line.time.unwrap_or_else(|| self.newest.clone());
         if time > self.newest {
@@ -34,8 +34,8 @@ impl Held {
         self.lines.insert((time, self.arrived), line.bytes);
     }
 
-    /// The lines that were there at the last call already, and all that are older than those: whoever calls this
-    /// regularly sees each line after one to two of its intervals.
+    /// The lines that were there at the last call already, and all older ones: called at regular intervals, it returns
+    /// each line after one to two of them.
     pub(crate) fn due(&mut self) -> Vec<u8> {
         let younger = self.lines.split_off(&self.newest_before);
         self.newest_before = (self.newest.clone(), self.arrived + 1);
@@ -60,7 +60,7 @@ fn joined(lines: BTreeMap<Key, Vec<u8>>) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn add(held: &mut Held, time: &str, text: &str) {
+    fn add(held: &mut SortBuffer, time: &str, text: &str) {
         let time = (!time.is_empty()).then(|| time.to_owned());
         held.add(Line { time, bytes: text.into() });
     }
@@ -70,8 +70,8 @@ mod tests {
     }
 
     #[test]
-    fn a_line_waits_one_round_for_older_ones() {
-        let mut held = Held::default();
+    fn line_waits_one_round_for_older_lines() {
+        let mut held = SortBuffer::default();
         add(&mut held, "12:02", "c");
         assert_eq!(text(held.due()), "");
         add(&mut held, "12:01", "b"); // older, and later to arrive
@@ -83,8 +83,8 @@ mod tests {
     }
 
     #[test]
-    fn lines_without_a_time_keep_their_place_in_the_order_of_arrival() {
-        let mut held = Held::default();
+    fn lines_without_timestamp_keep_order_of_arrival() {
+        let mut held = SortBuffer::default();
         for (time, line) in [("12:01", "a"), ("", "b"), ("", "c"), ("12:02", "e"), ("12:01", "d"), ("", "f")] {
             add(&mut held, time, line);
         }

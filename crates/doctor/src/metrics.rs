@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::batch::{DIE, TIMES};
-use super::exam::Look;
-use super::places::Places;
-use super::probe::Probe;
-use super::report::Fault;
+use crate::batch::{DIE, TIMES};
+use crate::check::Checked;
+use crate::http::HttpClient;
+use crate::report::Failure;
+use crate::targets::Targets;
 
 /// Every sample of `/metrics`, by name and labels as they stand there; of frontend, dice-roller and die-service.
 #[derive(Debug)]
@@ -18,13 +18,13 @@ const SPANS: [usize; 3] = [2, 2 + TIMES, 1];
 impl Counters {
     /// # Errors
     /// When a service does not tell.
-    pub(crate) fn read(probe: &Probe, places: &Places) -> Result<Self, Fault> {
-        let [frontend, dice_roller, die_service] = places.services().map(|service| {
-            let answer = probe.get(service, "metrics", &[])?;
-            if answer.status != 200 {
-                return Err(service.fault(format!("{} answers {} to /metrics", service.name, answer.status)));
+    pub(crate) fn read(http: &HttpClient, targets: &Targets) -> Result<Self, Failure> {
+        let [frontend, dice_roller, die_service] = targets.services().map(|service| {
+            let response = http.get(service, "metrics", &[])?;
+            if response.status != 200 {
+                return Err(service.failure(format!("{} answers {} to /metrics", service.name, response.status)));
             }
-            Ok(answer.text.lines().filter_map(sample).collect())
+            Ok(response.text.lines().filter_map(sample).collect())
         });
         Ok(Self([frontend?, dice_roller?, die_service?]))
     }
@@ -96,14 +96,14 @@ fn varies(sample: &str) -> bool {
 }
 
 /// Whether every counter of the batch moved by at least what was sent; with `exclusive` by exactly that, and no other.
-pub(crate) fn moved(probe: &Probe, places: &Places, before: &Counters, exclusive: bool) -> Look<()> {
-    let after = Counters::read(probe, places)?;
+pub(crate) fn moved(http: &HttpClient, targets: &Targets, before: &Counters, exclusive: bool) -> Checked<()> {
+    let after = Counters::read(http, targets)?;
     let moves = batch_moves();
-    for (index, service) in places.services().into_iter().enumerate() {
+    for (index, service) in targets.services().into_iter().enumerate() {
         let by = |sample: &str| after.get(index, sample) - before.get(index, sample);
         for (sample, expected) in &moves[index] {
             if by(sample) < *expected as f64 {
-                return Err(Fault {
+                return Err(Failure {
                     found: format!("{}: {sample} moved by {}, not by {expected}", service.name, by(sample)),
                     cause: format!("the batch did not go through the {} at {}", service.name, service.origin()),
                     remedy:
@@ -115,7 +115,7 @@ pub(crate) fn moved(probe: &Probe, places: &Places, before: &Counters, exclusive
         let foreseen = |sample: &str| moves[index].iter().find(|(name, _)| name == sample).map_or(0, |(_, by)| *by);
         let more = |sample: &&String| !varies(sample) && by(sample) != foreseen(sample) as f64;
         if let Some(sample) = after.0[index].keys().find(more).filter(|_| exclusive) {
-            return Err(Fault {
+            return Err(Failure {
                 found: format!("{}: {sample} moved by {}, not by {}", service.name, by(sample), foreseen(sample)),
                 cause: "somebody else uses the system".to_owned(),
                 remedy: "stop them, or leave --exclusive out".to_owned(),
@@ -127,9 +127,9 @@ pub(crate) fn moved(probe: &Probe, places: &Places, before: &Counters, exclusive
 }
 
 /// Whether every service got its spans of the batch off its hands.
-pub(crate) fn exported(probe: &Probe, places: &Places, before: &Counters) -> Look<()> {
-    let after = Counters::read(probe, places)?;
-    for (index, service) in places.services().into_iter().enumerate() {
+pub(crate) fn exported(http: &HttpClient, targets: &Targets, before: &Counters) -> Checked<()> {
+    let after = Counters::read(http, targets)?;
+    for (index, service) in targets.services().into_iter().enumerate() {
         let by = |sample: &str| after.get(index, sample) - before.get(index, sample);
         for (reason, cause, remedy) in [
             (
@@ -142,7 +142,7 @@ pub(crate) fn exported(probe: &Probe, places: &Places, before: &Counters) -> Loo
         ] {
             let lost = by(&format!(r#"telemetry_spans_dropped_total{{reason="{reason}"}}"#));
             if lost > 0.0 {
-                return Err(Fault {
+                return Err(Failure {
                     found: format!("{} lost {lost} spans ({reason})", service.name),
                     cause: cause.to_owned(),
                     remedy: format!("{}: {remedy}", service.name),
@@ -151,7 +151,7 @@ pub(crate) fn exported(probe: &Probe, places: &Places, before: &Counters) -> Loo
         }
         let left = by("telemetry_spans_exported_total");
         if left < SPANS[index] as f64 {
-            return Err(Fault {
+            return Err(Failure {
                 found: format!("{left} of {} spans have left {}", SPANS[index], service.name),
                 cause: "OTEL_TRACES_EXPORTER is not otlp there, or OTEL_BSP_SCHEDULE_DELAY is longer than --wait"
                     .to_owned(),

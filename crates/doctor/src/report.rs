@@ -30,7 +30,7 @@ pub(crate) enum Hop {
 }
 
 impl Hop {
-    /// All that every examination has; the manifest is there on demand.
+    /// Those of every run; the manifest is checked only where one is given.
     pub(crate) const ALL: [Hop; 17] = [
         Hop::DieService,
         Hop::DiceRoller,
@@ -78,7 +78,7 @@ impl Hop {
 
 /// What is wrong with a hop, for a person who wants to put it right.
 #[derive(Debug)]
-pub(crate) struct Fault {
+pub(crate) struct Failure {
     /// What was seen.
     pub(crate) found: String,
     /// The likely cause.
@@ -92,7 +92,7 @@ pub(crate) struct Fault {
 pub(crate) enum Outcome {
     /// It holds; what was seen.
     Ok(String),
-    Failed(Fault),
+    Failed(Failure),
     /// It was not looked at; why.
     Skipped(&'static str),
     /// Nothing listens where it would be, and nobody said that it must be there.
@@ -116,8 +116,8 @@ impl Report {
     /// When stdout is closed.
     pub(crate) fn add(&mut self, hop: Hop, outcome: Outcome) -> anyhow::Result<()> {
         if !self.json {
-            let (state, words) = outcome.text();
-            write(&format!("{state:<8} {:<21} {words}\n", hop.name()))?;
+            let (state, text) = outcome.text();
+            write(&format!("{state:<8} {:<21} {text}\n", hop.name()))?;
         }
         self.lines.push((hop, outcome));
         Ok(())
@@ -132,25 +132,25 @@ impl Report {
     /// # Errors
     /// When stdout is closed.
     pub(crate) fn finish(self) -> anyhow::Result<Option<&'static str>> {
-        let text = if self.json { format!("{}\n", self.to_json()) } else { self.last_words() };
+        let text = if self.json { format!("{}\n", self.to_json()) } else { self.summary() };
         write(&text)?;
         Ok(self.first_broken().map(|(hop, _)| hop.name()))
     }
 
-    fn first_broken(&self) -> Option<(Hop, &Fault)> {
+    fn first_broken(&self) -> Option<(Hop, &Failure)> {
         self.lines.iter().find_map(|(hop, outcome)| match outcome {
-            Outcome::Failed(fault) => Some((*hop, fault)),
+            Outcome::Failed(failure) => Some((*hop, failure)),
             _ => None,
         })
     }
 
-    fn last_words(&self) -> String {
+    fn summary(&self) -> String {
         let mut text = "\n".to_owned();
         if let Some(manifest) = self.manifest.as_ref().filter(|manifest| !manifest.is_lossless()) {
             text += &format!("{manifest}\n");
         }
         text += &match self.first_broken() {
-            Some((hop, Fault { found, cause, remedy })) => format!(
+            Some((hop, Failure { found, cause, remedy })) => format!(
                 "The first broken hop is '{}': {found}.\n  Likely cause  {cause}.\n  What to do    {remedy}.\n",
                 hop.name()
             ),
@@ -165,11 +165,11 @@ impl Report {
 
     fn to_json(&self) -> Value {
         let hop = |(hop, outcome): &(Hop, Outcome)| {
-            let (state, words) = outcome.text();
-            let mut object = json!({ "hop": hop.name(), "state": state.to_lowercase(), "found": words });
-            if let Outcome::Failed(fault) = outcome {
-                object["likely_cause"] = fault.cause.as_str().into();
-                object["what_to_do"] = fault.remedy.as_str().into();
+            let (state, text) = outcome.text();
+            let mut object = json!({ "hop": hop.name(), "state": state.to_lowercase(), "found": text });
+            if let Outcome::Failed(failure) = outcome {
+                object["likely_cause"] = failure.cause.as_str().into();
+                object["what_to_do"] = failure.remedy.as_str().into();
             }
             object
         };
@@ -191,7 +191,7 @@ impl Outcome {
     fn text(&self) -> (&'static str, String) {
         match self {
             Outcome::Ok(found) => ("ok", found.clone()),
-            Outcome::Failed(fault) => ("FAILED", fault.found.clone()),
+            Outcome::Failed(failure) => ("FAILED", failure.found.clone()),
             Outcome::Skipped(why) => ("skipped", (*why).to_owned()),
             Outcome::Absent(place) => ("skipped", format!("not part of this system: {place}")),
         }

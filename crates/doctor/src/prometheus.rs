@@ -2,30 +2,30 @@
 
 use serde_json::Value;
 
-use super::batch::Sent;
-use super::exam::Look;
-use super::metrics::Counters;
-use super::places::{Place, Places};
-use super::probe::Probe;
-use super::report::Fault;
-use super::trace;
+use crate::batch::Sent;
+use crate::check::Checked;
+use crate::http::HttpClient;
+use crate::metrics::Counters;
+use crate::report::Failure;
+use crate::targets::{Target, Targets};
+use crate::trace;
 
 /// What Tempo makes of spans; its exemplars are traces.
 const SPAN_METRIC: &str = "traces_spanmetrics_latency_bucket";
 
 /// The job of `service` in Prometheus' configuration.
-fn job(service: &Place) -> String {
+fn job(service: &Target) -> String {
     format!("{}-stage4", service.name)
 }
 
 /// Whether Prometheus reaches each service.
-pub(crate) fn targets(probe: &Probe, places: &Places) -> Look<()> {
-    let answer = probe.json(&places.prometheus, "api/v1/targets", &[("state", "active")])?;
-    let targets: Vec<&Value> = answer["data"]["activeTargets"].as_array().into_iter().flatten().collect();
-    for job in places.services().map(job) {
-        let mut of_job = targets.iter().filter(|target| target["labels"]["job"] == *job).peekable();
+pub(crate) fn targets(http: &HttpClient, targets: &Targets) -> Checked<()> {
+    let response = http.json(&targets.prometheus, "api/v1/targets", &[("state", "active")])?;
+    let active: Vec<&Value> = response["data"]["activeTargets"].as_array().into_iter().flatten().collect();
+    for job in targets.services().map(job) {
+        let mut of_job = active.iter().filter(|target| target["labels"]["job"] == *job).peekable();
         if of_job.peek().is_none() {
-            return Err(Fault {
+            return Err(Failure {
                 found: format!("Prometheus has no target of job {job}"),
                 cause: "it runs with another configuration than observability/prometheus.yml".to_owned(),
                 remedy: format!("add a job {job} that scrapes the service, and reload Prometheus"),
@@ -33,7 +33,7 @@ pub(crate) fn targets(probe: &Probe, places: &Places) -> Look<()> {
         }
         if let Some(down) = of_job.find(|target| target["health"] != "up") {
             let text = |field: &str| down[field].as_str().unwrap_or_default();
-            return Err(Fault {
+            return Err(Failure {
                 found: format!("{job} at {} is {}: {}", text("scrapeUrl"), text("health"), text("lastError")),
                 cause: "from where Prometheus runs, the service is not reached at that address".to_owned(),
                 remedy: "put the target right in Prometheus' configuration, or wait for the first scrape".to_owned(),
@@ -44,21 +44,21 @@ pub(crate) fn targets(probe: &Probe, places: &Places) -> Look<()> {
 }
 
 /// Whether Prometheus holds what the services counted after the batch.
-pub(crate) fn series(probe: &Probe, places: &Places, before: &Counters) -> Look<()> {
+pub(crate) fn series(http: &HttpClient, targets: &Targets, before: &Counters) -> Checked<()> {
     let expected = before.after_batch();
     for (index, sample, at_least) in &expected {
-        let service = places.services()[*index];
+        let service = targets.services()[*index];
         let labels = format!(r#"job="{}""#, job(service));
         // A sample as it stands in /metrics is a selector already.
         let selector = match sample.strip_suffix('}') {
             Some(open) => format!("{open},{labels}}}"),
             None => format!("{sample}{{{labels}}}"),
         };
-        let answer = probe.json(&places.prometheus, "api/v1/query", &[("query", &format!("sum({selector})"))])?;
-        let value = answer["data"]["result"][0]["value"][1].as_str().and_then(|value| value.parse::<f64>().ok());
+        let response = http.json(&targets.prometheus, "api/v1/query", &[("query", &format!("sum({selector})"))])?;
+        let value = response["data"]["result"][0]["value"][1].as_str().and_then(|value| value.parse::<f64>().ok());
         if value.is_none_or(|value| value < *at_least) {
             let is = value.map_or("does not exist".to_owned(), |value| format!("is {value}"));
-            return Err(Fault {
+            return Err(Failure {
                 found: format!("{selector} {is}, and {} itself says {at_least}", service.name),
                 cause: "Prometheus has not scraped since the batch, or scrapes another process".to_owned(),
                 remedy: "compare scrape_interval with --wait, and the job's target with the service's address"
@@ -70,24 +70,24 @@ pub(crate) fn series(probe: &Probe, places: &Places, before: &Counters) -> Look<
 }
 
 /// Whether there should be exemplars: Tempo makes them, the trace viewer does not.
-pub(crate) fn expects_exemplars(probe: &Probe, places: &Places) -> bool {
-    let build = probe.json(&places.tempo, "api/status/buildinfo", &[]).unwrap_or_default();
+pub(crate) fn expects_exemplars(http: &HttpClient, targets: &Targets) -> bool {
+    let build = http.json(&targets.tempo, "api/status/buildinfo", &[]).unwrap_or_default();
     let viewer = build["revision"].as_str().is_some_and(|revision| revision.starts_with("trace-viewer"));
-    let series = || probe.json(&places.prometheus, "api/v1/query", &[("query", SPAN_METRIC)]).unwrap_or_default();
+    let series = || http.json(&targets.prometheus, "api/v1/query", &[("query", SPAN_METRIC)]).unwrap_or_default();
     !viewer || series()["data"]["result"][0].is_object()
 }
 
 /// Whether the newest exemplar since the batch leads to a trace.
-pub(crate) fn exemplar(probe: &Probe, places: &Places, sent: &Sent) -> Look<()> {
+pub(crate) fn exemplar(http: &HttpClient, targets: &Targets, sent: &Sent) -> Checked<()> {
     let (start, end) = (sent.at.as_secs(), sent.at.as_secs() + 3600);
     let query = [("query", SPAN_METRIC), ("start", &start.to_string()), ("end", &end.to_string())];
-    let answer = probe.json(&places.prometheus, "api/v1/query_exemplars", &query)?;
-    let series = answer["data"].as_array().into_iter().flatten();
+    let response = http.json(&targets.prometheus, "api/v1/query_exemplars", &query)?;
+    let series = response["data"].as_array().into_iter().flatten();
     let exemplars = series.flat_map(|series| series["exemplars"].as_array().into_iter().flatten());
     let time = |exemplar: &Value| exemplar["timestamp"].as_f64().unwrap_or_default();
     let newest = exemplars.max_by(|a, b| time(a).total_cmp(&time(b)));
     let Some(id) = newest.and_then(|exemplar| exemplar["labels"]["trace_id"].as_str()) else {
-        return Err(Fault {
+        return Err(Failure {
             found: format!("{SPAN_METRIC} has no exemplar with a trace_id since the batch"),
             cause:
                 "Tempo does not send exemplars (send_exemplars, trace_id_label_name), or Prometheus does not keep them"
@@ -97,9 +97,9 @@ pub(crate) fn exemplar(probe: &Probe, places: &Places, sent: &Sent) -> Look<()> 
                 .to_owned(),
         });
     };
-    let spans = trace::spans(probe, &places.tempo, id)?;
+    let spans = trace::spans(http, &targets.tempo, id)?;
     if spans == 0 {
-        return Err(Fault {
+        return Err(Failure {
             found: format!("the exemplar's trace {id} is not in the trace backend"),
             cause: "the exemplar comes from another Tempo, or the trace has been dropped".to_owned(),
             remedy: "let TEMPO_URL name the Tempo that writes to this Prometheus".to_owned(),

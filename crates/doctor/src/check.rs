@@ -1,39 +1,39 @@
-//! How one hop is looked at: again and again, until it holds or its time is up.
+//! How one hop is checked: again and again, until it holds or its time is up.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use super::config::Config;
-use super::places::Place;
-use super::probe::Probe;
-use super::report::{Fault, Hop, Outcome, Report};
+use crate::config::Config;
+use crate::http::HttpClient;
+use crate::report::{Failure, Hop, Outcome, Report};
+use crate::targets::Target;
 
-/// Between two looks at the same hop.
+/// Between two checks of the same hop.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// What one look at a hop saw: something that later hops need, and the words for the report.
-pub(crate) type Look<T> = Result<(T, String), Fault>;
+/// What a check returns: something that later hops need, and the text for the report.
+pub(crate) type Checked<T> = Result<(T, String), Failure>;
 
-/// An examination that is under way.
+/// The checks of one run.
 #[derive(Debug)]
-pub(crate) struct Exam {
+pub(crate) struct Checks {
     report: Report,
     wait: Duration,
-    /// Moves on while hops hold. After one that does not, the others have had as much time, and get one look.
+    /// Moves on while hops hold. After one that does not, the others have had as much time, and are checked once.
     deadline: Instant,
 }
 
-impl Exam {
+impl Checks {
     pub(crate) fn new(config: &Config) -> Self {
         Self { report: Report::new(config.json), wait: config.wait(), deadline: Instant::now() + config.wait() }
     }
 
-    /// Looks until the hop holds or its time is up, and writes its line.
-    pub(crate) fn look<T>(&mut self, hop: Hop, mut look: impl FnMut() -> Look<T>) -> anyhow::Result<Option<T>> {
+    /// Checks until the hop holds or its time is up, and writes its line.
+    pub(crate) fn check<T>(&mut self, hop: Hop, mut check: impl FnMut() -> Checked<T>) -> anyhow::Result<Option<T>> {
         loop {
-            let outcome = look();
+            let outcome = check();
             let left = self.deadline.saturating_duration_since(Instant::now());
             if outcome.is_ok() || left.is_zero() {
                 return self.conclude(hop, outcome);
@@ -42,27 +42,27 @@ impl Exam {
         }
     }
 
-    /// Writes the line of a hop that no second look would change.
-    pub(crate) fn conclude<T>(&mut self, hop: Hop, outcome: Look<T>) -> anyhow::Result<Option<T>> {
+    /// Writes the line of a hop that a second check would not change.
+    pub(crate) fn conclude<T>(&mut self, hop: Hop, outcome: Checked<T>) -> anyhow::Result<Option<T>> {
         let (outcome, seen) = match outcome {
-            Ok((seen, words)) => {
+            Ok((seen, text)) => {
                 self.deadline = Instant::now() + self.wait;
-                (Outcome::Ok(words), Some(seen))
+                (Outcome::Ok(text), Some(seen))
             }
-            Err(fault) => (Outcome::Failed(fault), None),
+            Err(failure) => (Outcome::Failed(failure), None),
         };
         self.report.add(hop, outcome)?;
         Ok(seen)
     }
 
-    /// Whether `place` is part of this system: it was named, or something listens there. Otherwise its `hops` are
+    /// Whether `target` is part of this system: it was named, or something listens there. Otherwise its `hops` are
     /// skipped.
-    pub(crate) fn part(&mut self, probe: &Probe, place: &Place, hops: &[Hop]) -> anyhow::Result<bool> {
-        if place.required || !probe.refused(place) {
+    pub(crate) fn part(&mut self, http: &HttpClient, target: &Target, hops: &[Hop]) -> anyhow::Result<bool> {
+        if target.required || !http.refused(target) {
             return Ok(true);
         }
         for hop in hops {
-            let nothing = format!("nothing listens at {} ({})", place.origin(), place.setting);
+            let nothing = format!("nothing listens at {} ({})", target.origin(), target.setting);
             self.report.add(*hop, Outcome::Absent(nothing))?;
         }
         Ok(false)

@@ -6,11 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::batch::{DIE, Sent, TIMES};
-use super::exam::Look;
-use super::places::Place;
-use super::probe::Probe;
-use super::report::Fault;
+use crate::batch::{DIE, Sent, TIMES};
+use crate::check::Checked;
+use crate::http::HttpClient;
+use crate::report::Failure;
+use crate::targets::Target;
 
 /// The spans of one trace.
 #[derive(Debug, Default)]
@@ -43,37 +43,37 @@ pub(crate) fn roll(index: usize) -> String {
 /// How many spans of trace `id` there are.
 ///
 /// # Errors
-/// When `backend` does not answer as Tempo does.
-pub(crate) fn spans(probe: &Probe, backend: &Place, id: &str) -> Result<usize, Fault> {
-    find(probe, backend, id).map(|trace| trace.0.len())
+/// When `backend` does not respond as Tempo does.
+pub(crate) fn spans(http: &HttpClient, backend: &Target, id: &str) -> Result<usize, Failure> {
+    find(http, backend, id).map(|trace| trace.0.len())
 }
 
-fn find(probe: &Probe, backend: &Place, id: &str) -> Result<Trace, Fault> {
+fn find(http: &HttpClient, backend: &Target, id: &str) -> Result<Trace, Failure> {
     let path = format!("api/traces/{id}");
-    let answer = probe.get(backend, &path, &[])?;
-    if answer.status == 404 {
+    let response = http.get(backend, &path, &[])?;
+    if response.status == 404 {
         return Ok(Trace::default());
     }
-    Ok(Trace::read(&answer.json(backend, &path)?))
+    Ok(Trace::read(&response.json(backend, &path)?))
 }
 
 /// The whole trace of the batch, as the contract has it.
-pub(crate) fn complete(probe: &Probe, backend: &Place, sent: &Sent) -> Look<Trace> {
-    let trace = find(probe, backend, &sent.trace_id)?;
+pub(crate) fn complete(http: &HttpClient, backend: &Target, sent: &Sent) -> Checked<Trace> {
+    let trace = find(http, backend, &sent.trace_id)?;
     let (expected, found) = (contract(), trace.tree());
     let without = |these: &[String], those: &[String]| -> Vec<String> {
         these.iter().filter(|line| !those.contains(line)).map(|line| line.trim().to_owned()).collect()
     };
     if found != expected {
         let (missing, surplus) = (without(&expected, &found), without(&found, &expected));
-        let mut words = format!("{} of {} spans are there", found.len(), expected.len());
+        let mut found_text = format!("{} of {} spans are there", found.len(), expected.len());
         for (what, titles) in [("missing", missing), ("not expected, or in another place", surplus)] {
             if !titles.is_empty() {
-                words += &format!("; {what}: {}", titles.join(", "));
+                found_text += &format!("; {what}: {}", titles.join(", "));
             }
         }
-        return Err(Fault {
-            found: words,
+        return Err(Failure {
+            found: found_text,
             cause: format!("spans were lost behind the services, or go to another backend than {}", backend.origin()),
             remedy:
                 "look at the log lines of collector and backend; compare OTEL_EXPORTER_OTLP_ENDPOINT of the services \
@@ -81,13 +81,12 @@ pub(crate) fn complete(probe: &Probe, backend: &Place, sent: &Sent) -> Look<Trac
                     .to_owned(),
         });
     }
-    trace.check_facts(sent).map_err(|found| Fault {
+    trace.check_values(sent).map_err(|found| Failure {
         found,
-        cause: "the services are another version than this examination, or something on the way changes spans"
-            .to_owned(),
+        cause: "the services are another version than this doctor, or something on the way changes spans".to_owned(),
         remedy: "build all from the same state of the sources; look at the collector's processors".to_owned(),
     })?;
-    Ok((trace, format!("{} spans, the tree and the numbers of the answer", expected.len())))
+    Ok((trace, format!("{} spans, the tree and the numbers of the response", expected.len())))
 }
 
 /// The tree of a batch, a line for each span, children indented and in order of their names.
@@ -98,9 +97,9 @@ fn contract() -> Vec<String> {
 }
 
 impl Trace {
-    fn read(answer: &Value) -> Self {
+    fn read(response: &Value) -> Self {
         let mut spans = Vec::new();
-        for batch in list(&answer["batches"]) {
+        for batch in list(&response["batches"]) {
             let resource = attributes(&batch["resource"]["attributes"]);
             let service = resource.get("service.name").and_then(Value::as_str).unwrap_or_default();
             for span in list(&batch["scopeSpans"]).flat_map(|scope| list(&scope["spans"])) {
@@ -140,13 +139,13 @@ impl Trace {
         }
     }
 
-    /// Whether the spans say what the answer said.
-    fn check_facts(&self, sent: &Sent) -> Result<(), String> {
+    /// Whether the spans have the values of the response.
+    fn check_values(&self, sent: &Sent) -> Result<(), String> {
         let span = |title: &str| self.span(title).ok_or_else(|| format!("there is no {title}"));
         if span(FRONTEND)?.parent_id != sent.parent_id {
             return Err(format!("the parent of {FRONTEND} is not the span that was sent, {}", sent.parent_id));
         }
-        let mut facts = vec![
+        let mut values = vec![
             (FRONTEND.to_owned(), "backend.status_code", json!(200)),
             (DICE_ROLLER.to_owned(), "async.batch_size", json!(TIMES)),
             (DICE_ROLLER.to_owned(), "async.total_result", json!(sent.total)),
@@ -155,12 +154,12 @@ impl Trace {
             (DIE_SERVICE.to_owned(), "die.found", json!(true)),
         ];
         for (index, face) in sent.rolls.iter().enumerate() {
-            facts.push((roll(index), "async.roll_index", json!(index)));
-            facts.push((roll(index), "die.type", json!(DIE)));
-            facts.push((roll(index), "die.result", json!(face)));
-            facts.push((roll(index), "die.error", json!(false)));
+            values.push((roll(index), "async.roll_index", json!(index)));
+            values.push((roll(index), "die.type", json!(DIE)));
+            values.push((roll(index), "die.result", json!(face)));
+            values.push((roll(index), "die.error", json!(false)));
         }
-        for (title, name, expected) in facts {
+        for (title, name, expected) in values {
             let found = span(&title)?.attributes.get(name).unwrap_or(&Value::Null);
             if *found != expected {
                 return Err(format!("{name} of {title} is {found}, not {expected}"));

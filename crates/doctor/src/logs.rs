@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::batch::{Sent, TIMES};
-use super::exam::Look;
-use super::places::Place;
-use super::probe::Probe;
-use super::report::Fault;
-use super::trace::{self, Trace};
+use crate::batch::{Sent, TIMES};
+use crate::check::Checked;
+use crate::http::HttpClient;
+use crate::report::Failure;
+use crate::targets::Target;
+use crate::trace::{self, Trace};
 
 /// Clocks of two machines, and the clock of a line and of its batch, may differ by so much.
 const MARGIN: Duration = Duration::from_secs(300);
@@ -16,8 +16,8 @@ const MARGIN: Duration = Duration::from_secs(300);
 type Expected = (&'static str, &'static str, Option<usize>, String);
 
 /// Whether Loki has the lines of the batch, with the ids of the spans in which they were written.
-pub(crate) fn arrived(probe: &Probe, loki: &Place, sent: &Sent, trace: Option<&Trace>) -> Look<()> {
-    let lines = lines(probe, loki, sent)?;
+pub(crate) fn arrived(http: &HttpClient, loki: &Target, sent: &Sent, trace: Option<&Trace>) -> Checked<()> {
+    let lines = lines(http, loki, sent)?;
     let expected = expected();
     let (mut missing, mut strangers) = (Vec::new(), Vec::new());
     for (service, message, roll, title) in &expected {
@@ -38,7 +38,7 @@ pub(crate) fn arrived(probe: &Probe, loki: &Place, sent: &Sent, trace: Option<&T
     }
     if !missing.is_empty() {
         missing.dedup();
-        return Err(Fault {
+        return Err(Failure {
             found: format!("of {} lines of the trace these have not arrived: {}", expected.len(), missing.join(", ")),
             cause:
                 "OTEL_LOGS_EXPORTER is not otlp in that service, or the collector does not hand log records on to Loki"
@@ -50,7 +50,7 @@ pub(crate) fn arrived(probe: &Probe, loki: &Place, sent: &Sent, trace: Option<&T
         });
     }
     if !strangers.is_empty() {
-        return Err(Fault {
+        return Err(Failure {
             found: strangers.join("; "),
             cause: "lines and spans do not take their ids from the same context".to_owned(),
             remedy: "look at what changes ids on the way: the collector's processors, or a changed telemetry crate"
@@ -83,7 +83,7 @@ struct Line {
 }
 
 /// All lines with the trace's id. Loki adds a line's fields to the labels of its stream.
-fn lines(probe: &Probe, loki: &Place, sent: &Sent) -> Result<Vec<Line>, Fault> {
+fn lines(http: &HttpClient, loki: &Target, sent: &Sent) -> Result<Vec<Line>, Failure> {
     let query = format!(r#"{{service_name=~"frontend|dice-roller|die-service"}} | trace_id="{}""#, sent.trace_id);
     let (start, end) = (sent.at.saturating_sub(MARGIN).as_nanos(), (sent.at + MARGIN).as_nanos());
     let query = [
@@ -93,9 +93,9 @@ fn lines(probe: &Probe, loki: &Place, sent: &Sent) -> Result<Vec<Line>, Fault> {
         ("limit", "1000"),
         ("direction", "forward"),
     ];
-    let answer = probe.json(loki, "loki/api/v1/query_range", &query)?;
+    let response = http.json(loki, "loki/api/v1/query_range", &query)?;
     let mut lines = Vec::new();
-    for stream in answer["data"]["result"].as_array().into_iter().flatten() {
+    for stream in response["data"]["result"].as_array().into_iter().flatten() {
         let label = |name: &str| stream["stream"][name].as_str().map(str::to_owned);
         for value in stream["values"].as_array().into_iter().flatten() {
             lines.push(Line {
