@@ -12,8 +12,8 @@ mod weather;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use tempo_client::Span;
 
-use common::backend::Span;
 use page::{differences, quoted, services, table};
 use weather::Seen;
 
@@ -47,7 +47,7 @@ fn spans(seen: &Seen) -> Vec<String> {
     }
     let by_id: BTreeMap<_, _> = seen.spans.iter().map(|span| (span.id.as_str(), span)).collect();
     let emitted = seen.spans.iter().map(|span| {
-        let parent = match (by_id.get(span.parent.as_str()), span.kind.as_str()) {
+        let parent = match (by_id.get(span.parent_id.as_str()), span.kind.as_str()) {
             (None, _) => "none".to_owned(),
             (Some(_), "SERVER") => "the caller's".to_owned(),
             (Some(parent), _) => name(parent),
@@ -122,9 +122,10 @@ fn events(seen: &Seen) -> Vec<String> {
         }
     }
     let mut emitted = BTreeSet::new();
-    for (event, attributes) in seen.spans.iter().flat_map(|span| &span.events) {
-        emitted.insert((event.clone(), String::new()));
-        emitted.extend(attributes.iter().map(|(name, value)| (event.clone(), format!("{name} {}", kind_of(value)))));
+    for event in seen.spans.iter().flat_map(|span| &span.events) {
+        emitted.insert((event.name.clone(), String::new()));
+        let attributes = event.attributes.iter();
+        emitted.extend(attributes.map(|(name, value)| (event.name.clone(), format!("{name} {}", kind_of(value)))));
     }
     differences(&on_page, &emitted)
 }

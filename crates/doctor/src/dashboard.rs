@@ -127,8 +127,9 @@ impl Panels {
                 let (start, end) = (now.saturating_sub(3600).to_string(), now.to_string());
                 let traceql = query["query"].as_str().unwrap_or_default();
                 let search = [("q", traceql), ("limit", "20"), ("start", &start), ("end", &end)];
-                let found = http.json(grafana, &proxied(uid, "api/search"), &search)?;
-                Ok(found["traces"].as_array().is_some_and(|traces| !traces.is_empty()))
+                let path = proxied(uid, tempo_client::SEARCH_PATH);
+                let response = http.get(grafana, &path, &search)?;
+                Ok(!response.read(grafana, &path, tempo_client::parse_search)?.is_empty())
             }
             _ => grafana::has_data(http, grafana, query),
         }

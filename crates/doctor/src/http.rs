@@ -98,12 +98,25 @@ impl Response {
     /// # Errors
     /// When the status is another than 2xx, or the text no JSON.
     pub(crate) fn json(&self, target: &Target, path: &str) -> Result<Value, Failure> {
+        self.read(target, path, |body| serde_json::from_slice(body))
+    }
+
+    /// What `parse` makes of the body.
+    ///
+    /// # Errors
+    /// When the status is another than 2xx, or `parse` fails.
+    pub(crate) fn read<T>(
+        &self,
+        target: &Target,
+        path: &str,
+        parse: impl Fn(&[u8]) -> serde_json::Result<T>,
+    ) -> Result<T, Failure> {
         let Self { status, text, .. } = self;
         if !(200..300).contains(status) {
             return Err(target.failure(format!("{} answers {status} to /{path}: {}", target.name, self.beginning())));
         }
-        serde_json::from_str(text).map_err(|error| {
-            target.failure(format!("{} answers /{path} with no JSON ({error}): {}", target.name, self.beginning()))
+        parse(text.as_bytes()).map_err(|error| {
+            target.failure(format!("{} answers /{path} with no such JSON ({error}): {}", target.name, self.beginning()))
         })
     }
 

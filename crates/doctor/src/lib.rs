@@ -22,6 +22,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tempo_client::Trace;
 use traffic_gen::manifest;
 
 pub use config::Config;
@@ -141,7 +142,7 @@ fn check_grafana(
     http: &HttpClient,
     targets: &Targets,
     sent: &Sent,
-    trace: Option<&trace::Trace>,
+    trace: Option<&Trace>,
 ) -> anyhow::Result<()> {
     let grafana = &targets.grafana;
     let Some(sources) = checks.check(Hop::Sources, || grafana::sources(http, grafana))? else {

@@ -1,6 +1,7 @@
 //! The links between signals that Grafana offers: each is followed, as a click would.
 
 use serde_json::{Value, json};
+use tempo_client::Trace;
 
 use crate::batch::Sent;
 use crate::check::Checked;
@@ -8,7 +9,7 @@ use crate::grafana::{self, Sources, proxied};
 use crate::http::HttpClient;
 use crate::report::Failure;
 use crate::targets::Target;
-use crate::trace::{self, Trace};
+use crate::trace;
 
 /// Follows every link from the batch's trace, lines and metrics.
 pub(crate) fn resolve(
@@ -79,7 +80,7 @@ impl Follow<'_> {
     }
 
     fn to_trace(&self, name: &str, setting: &str, link: &Value) -> Result<(), Failure> {
-        let path = proxied(uid(name, setting, link)?, &format!("api/traces/{}", self.trace_id));
+        let path = proxied(uid(name, setting, link)?, &tempo_client::trace_path(self.trace_id));
         match self.http.get(self.grafana, &path, &[])?.status {
             200 => Ok(()),
             status => Err(broken(name, setting, &format!("leads to the trace's address, which answers {status}"))),

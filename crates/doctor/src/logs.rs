@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use tempo_client::Trace;
+
 use crate::batch::{Sent, TIMES};
 use crate::check::Checked;
 use crate::http::HttpClient;
 use crate::report::Failure;
 use crate::targets::Target;
-use crate::trace::{self, Trace};
+use crate::trace;
 
 /// Clocks of two machines, and the clock of a line and of its batch, may differ by so much.
 const MARGIN: Duration = Duration::from_secs(300);

@@ -1,8 +1,8 @@
 //! `async-performance`: rolls one after another against the same number at once, and what theory says of it.
 //!
-//! It makes no spans of its own and asks dice-roller directly, so that nothing but the two ways of rolling differs.
-//! Times are taken outside. How long the slowest roll of a batch took only its trace knows, so that comes from the
-//! trace backend, where one answers.
+//! It makes no spans of its own and calls dice-roller directly, so that nothing but the two ways of rolling differs.
+//! Times are taken outside. How long the slowest roll of a batch took is read from its trace,
+//! where a trace backend responds.
 
 mod config;
 mod measure;
@@ -13,7 +13,6 @@ mod trace;
 use std::io::Write as _;
 
 use anyhow::{Context as _, bail};
-use reqwest::Client;
 
 pub use config::Config;
 
@@ -50,7 +49,8 @@ async fn measure(config: Config) -> anyhow::Result<()> {
             Err(Failure::Broken(error)) => return Err(error.context(format!("iteration {number}"))),
         }
     }
-    let (traced, no_traces) = with_traces(&client, &config, measured).await;
+    let tempo = tempo_client::Client::new(client, config.tempo_url.clone());
+    let (traced, no_traces) = with_traces(&tempo, &config, measured).await;
     let Some(report) = Report::new(&config, traced, left_out.clone(), no_traces) else {
         bail!("no iteration is without a failed die; the last: {}", left_out.last().map_or("none", |reason| reason));
     };
@@ -63,13 +63,17 @@ async fn measure(config: Config) -> anyhow::Result<()> {
 }
 
 /// Adds the trace of each batch, or says why there are none.
-async fn with_traces(client: &Client, config: &Config, measured: Vec<Iteration>) -> (Vec<Traced>, Option<String>) {
+async fn with_traces(
+    tempo: &tempo_client::Client,
+    config: &Config,
+    measured: Vec<Iteration>,
+) -> (Vec<Traced>, Option<String>) {
     let (mut traced, mut missing) = (Vec::new(), None);
     for iteration in measured {
         // One trace that does not come is enough to know: waiting for each would take long.
         let trace = match missing {
             Some(_) => None,
-            None => match BatchTrace::fetch(client, config, iteration.trace_id.as_deref()).await {
+            None => match BatchTrace::fetch(tempo, config, iteration.trace_id.as_deref()).await {
                 Ok(trace) => Some(trace),
                 Err(error) => {
                     missing = Some(format!("{error:#}"));

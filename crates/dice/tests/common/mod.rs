@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use reqwest::blocking::{Client, RequestBuilder};
 use serde_json::Value;
+use tempo_client::Trace;
 
-use backend::{Backend, Trace};
+use backend::Backend;
 use process::Process;
 
 /// Longer than anything takes, on a machine that is busy with other things.

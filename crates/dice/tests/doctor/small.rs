@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::response::IntoResponse as _;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::common::{answer, http};
 use crate::server::{self, Server};
@@ -59,7 +59,6 @@ pub(crate) fn span_metrics(viewer: &str, exemplars: Exemplars) -> Server {
 }
 
 fn newest_trace(viewer: &str) -> Option<String> {
-    let found: Value = answer(http().get(format!("{viewer}/api/search?limit=1"))).json();
-    let id = found["traces"][0]["traceID"].as_str()?;
-    Some(format!("{id:0>32}"))
+    let found = answer(http().get(format!("{viewer}/{}?limit=1", tempo_client::SEARCH_PATH))).text;
+    tempo_client::parse_search(found.as_bytes()).unwrap().into_iter().next()
 }

@@ -175,11 +175,7 @@ fn grafana_changes() -> [(Change, &'static str, &'static str); 10] {
         ),
         ((DASHBOARD, |answer| *answer = Value::Null), "Grafana dashboard", "answers 404"),
         ((DASHBOARD, |answer| question(answer)["expr"] = "upp".into()), PANELS, "have no data: 'Services up'"),
-        (
-            (DASHBOARD, |answer| question(answer)["expr"] = "sum(".into()),
-            PANELS,
-            "'Services up': the query sum( fails",
-        ),
+        ((DASHBOARD, |answer| question(answer)["expr"] = "sum(".into()), PANELS, "'Services up': the query sum( fails"),
     ]
 }
 

@@ -4,7 +4,9 @@
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
-use crate::common::backend::{Backend, Trace};
+use tempo_client::{Status, Trace};
+
+use crate::common::backend::{Backend, One};
 use crate::common::{eventually, metrics};
 use crate::figure;
 use crate::load::{Load, Manner, STEADY};
@@ -119,10 +121,13 @@ fn killed(mut pair: Pair) {
     let failed = pair.trace(11, 2);
     assert_eq!(failed.one("GET", "CLIENT", service).attributes["error.type"], "connection_error");
     let server = failed.one("GET /roll", "SERVER", service);
-    assert_eq!((&*server.status, &server.attributes["http.response.status_code"]), ("STATUS_CODE_ERROR", &503.into()));
+    assert_eq!((server.status, &server.attributes["http.response.status_code"]), (Status::Error, &503.into()));
     let opening = pair.trace(15, 2);
     let mut events = opening.spans.iter().flat_map(|span| &span.events);
-    assert!(events.any(|(name, facts)| name == "circuit breaker changed" && facts["to"] == "open"), "{opening:?}");
+    assert!(
+        events.any(|event| event.name == "circuit breaker changed" && event.attributes["to"] == "open"),
+        "{opening:?}"
+    );
     let cut_short = pair.trace(16, 1);
     assert_eq!(cut_short.one("GET /roll", "SERVER", service).attributes["circuit_breaker.state"], "open");
     assert_eq!(cut_short.spans.len(), 1, "no call was made: {}", cut_short.tree());

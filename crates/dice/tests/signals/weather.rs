@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use reqwest::Method;
 use serde_json::Value;
+use tempo_client::Span;
 
-use crate::common::backend::{Backend, Span};
+use crate::common::backend::Backend;
 use crate::common::process::Process;
 use crate::common::{answer, eventually, http, metrics};
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use tempo_client::{Status, Trace};
 
-use crate::common::backend::Trace;
+use crate::common::backend::One;
 use crate::common::{System, answer, http};
 
 /// The trace of one request to frontend, from a system that has stopped, so that nothing comes after it.
@@ -36,7 +37,7 @@ GET /roll-async SERVER frontend
       async_roll_4 INTERNAL dice-roller
 ";
     assert_eq!(trace.tree(), contract);
-    assert_eq!(trace.one("GET /roll-async", "SERVER", "frontend").parent, "");
+    assert_eq!(trace.one("GET /roll-async", "SERVER", "frontend").parent_id, "");
 }
 
 #[test]
@@ -134,7 +135,7 @@ fn spans_carry_the_attributes_of_the_contract() {
             json!({"async.roll_index": index, "die.type": "fair", "die.result": roll, "die.error": false})
         );
     }
-    assert!(trace.spans.iter().all(|span| span.status.is_empty()));
+    assert!(trace.spans.iter().all(|span| span.status == Status::Unset));
 }
 
 #[test]
@@ -176,5 +177,5 @@ fn the_trace_of_the_caller_goes_on_and_a_malformed_one_does_not() {
     system.stop();
     let trace = system.trace(id, 5);
     assert_eq!(trace.spans.len(), 5, "{}", trace.tree());
-    assert_eq!(trace.one("GET /roll", "SERVER", "frontend").parent, parent);
+    assert_eq!(trace.one("GET /roll", "SERVER", "frontend").parent_id, parent);
 }

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 
+use crate::common::backend::One;
 use crate::common::{System, answer, eventually, http, metrics};
 
 #[test]

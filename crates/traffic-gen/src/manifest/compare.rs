@@ -6,17 +6,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use reqwest::{Client, Url};
+use reqwest::Url;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::{Entry, Shape, read};
-use crate::backend;
+use tempo_client::Client;
 
-/// Traces that are asked for at the same time.
+/// Traces that are requested at the same time.
 const CONCURRENT: usize = 16;
 
-/// Between two looks for spans that are still under way.
+/// Between two requests for spans that have not arrived yet.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Incomplete traces that are named in the text.
@@ -64,12 +64,12 @@ pub struct Incomplete {
 /// When the manifest cannot be read or the backend does not answer.
 pub async fn compare(manifest: &Path, tempo: &Url, wait: Duration) -> anyhow::Result<Report> {
     let entries = read(manifest)?;
-    let client = crate::http::client()?;
+    let client = Client::new(crate::http::client()?, tempo.clone());
     let deadline = Instant::now() + wait;
     let mut report = Report::of(&entries);
     let mut open = entries;
     loop {
-        let looked_at = look(&client, tempo, open).await?;
+        let looked_at = shapes(&client, open).await?;
         let over = Instant::now() >= deadline;
         let (settled, pending): (Vec<_>, Vec<_>) = looked_at
             .into_iter()
@@ -86,11 +86,11 @@ pub async fn compare(manifest: &Path, tempo: &Url, wait: Duration) -> anyhow::Re
 }
 
 /// The shape that the backend holds of each.
-async fn look(client: &Client, tempo: &Url, entries: Vec<Entry>) -> anyhow::Result<Vec<(Entry, Shape)>> {
+async fn shapes(client: &Client, entries: Vec<Entry>) -> anyhow::Result<Vec<(Entry, Shape)>> {
     stream::iter(entries)
         .map(async |entry| {
-            let spans = backend::trace(client, tempo, &entry.trace_id).await?;
-            anyhow::Ok((entry, Shape::of(&spans)))
+            let trace = client.trace(&entry.trace_id).await?;
+            anyhow::Ok((entry, Shape::of(&trace.spans)))
         })
         .buffered(CONCURRENT)
         .try_collect()

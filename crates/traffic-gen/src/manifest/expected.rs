@@ -15,8 +15,7 @@
 
 use http::StatusCode;
 
-use super::shape::Shape;
-use crate::backend::Name;
+use super::shape::{Shape, name};
 use crate::generate::{Answer, Outcome};
 
 /// The chain as far as the generator alone knows it went, as far as an answer proves, and all of it.
@@ -70,8 +69,7 @@ fn shape(own_name: &str, batch: bool, length: usize, rolls: u32, errors: u32) ->
         true => ("simulated_user_async_request", "GET /roll-async"),
         false => ("simulated_user_sync_request", "GET /roll"),
     };
-    let name = |service: &str, span: &str| -> Name { (service.to_owned(), span.to_owned()) };
-    let chain: [Name; WHOLE] = [
+    let chain: [String; WHOLE] = [
         name(own_name, root),
         name(own_name, "GET"),
         name("frontend", route),

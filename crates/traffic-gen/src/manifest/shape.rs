@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{Name, Span};
+use tempo_client::{Span, Status};
 
 /// Counts that tell two traces apart without times, ids or attributes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,11 @@ pub(super) struct Shape {
     pub(super) edges: BTreeMap<String, u32>,
 }
 
+/// A span in an edge: `service span`.
+pub(super) fn name(service: &str, span: &str) -> String {
+    format!("{service} {span}")
+}
+
 impl Shape {
     /// The shape of the spans that a backend holds. A span that it holds twice counts once.
     pub(super) fn of(spans: &[Span]) -> Self {
@@ -24,17 +29,17 @@ impl Shape {
         let mut shape = Self::default();
         for span in by_id.values() {
             shape.spans += 1;
-            shape.errors += u32::from(span.failed);
+            shape.errors += u32::from(span.status == Status::Error);
             if let Some(parent) = by_id.get(&*span.parent_id) {
-                shape.edge(&parent.name, &span.name);
+                shape.edge(&name(&parent.service, &parent.name), &name(&span.service, &span.name));
             }
         }
         shape
     }
 
-    /// One more call from `parent` to `child`.
-    pub(super) fn edge(&mut self, parent: &Name, child: &Name) {
-        *self.edges.entry(format!("{} {} → {} {}", parent.0, parent.1, child.0, child.1)).or_default() += 1;
+    /// One more call from `parent` to `child`, each a [`name`].
+    pub(super) fn edge(&mut self, parent: &str, child: &str) {
+        *self.edges.entry(format!("{parent} → {child}")).or_default() += 1;
     }
 
     /// What of this shape is not in `found`.

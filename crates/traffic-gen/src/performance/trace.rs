@@ -1,14 +1,13 @@
-//! What a client cannot time: how long the slowest roll of a batch took, and when each ran. The batch's trace knows.
+//! What a client cannot time: how long the slowest roll of a batch took, and when each ran. The batch's trace has it.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use reqwest::Client;
 use serde::Serialize;
+use tempo_client::{Client, Span};
 use tokio::time::{Instant, sleep};
 
 use super::config::Config;
-use crate::backend::{self, Span};
 
 /// Spans leave a service in batches, by default every five seconds.
 const ARRIVAL: Duration = Duration::from_secs(10);
@@ -35,13 +34,13 @@ impl BatchTrace {
     /// The trace of that id, once the backend has all its rolls.
     ///
     /// # Errors
-    /// When there is no id, the backend does not answer, or spans are missing when the time is over.
+    /// When there is no id, the backend does not respond, or spans are missing when the time is over.
     pub(crate) async fn fetch(client: &Client, config: &Config, trace_id: Option<&str>) -> anyhow::Result<Self> {
         let (tempo, id) = (&config.tempo_url, trace_id.context("dice-roller makes no spans")?);
         let deadline = Instant::now() + ARRIVAL;
         loop {
-            let spans = backend::trace(client, tempo, id).await?;
-            if let Some(trace) = Self::of(&spans, config.rolls) {
+            let trace = client.trace(id).await?;
+            if let Some(trace) = Self::of(&trace.spans, config.rolls) {
                 return Ok(trace);
             }
             ensure!(Instant::now() < deadline, "the trace {id} has not arrived in full at {tempo}");
@@ -51,9 +50,9 @@ impl BatchTrace {
 
     /// None unless the server span and all rolls are there.
     fn of(spans: &[Span], rolls: u32) -> Option<Self> {
-        let server = spans.iter().find(|span| span.name.0 == "dice-roller" && span.name.1 == "GET /roll-async")?;
+        let server = spans.iter().find(|span| span.service == "dice-roller" && span.name == "GET /roll-async")?;
         let bar = |name: &str, label: &str| {
-            let span = spans.iter().find(|span| span.parent_id == server.id && span.name.1 == name)?;
+            let span = spans.iter().find(|span| span.parent_id == server.id && span.name == name)?;
             let after = |time: u64| time.saturating_sub(server.start) as f64 / 1e9;
             Some(Bar { name: label.to_owned(), start: after(span.start), end: after(span.end) })
         };
@@ -81,15 +80,16 @@ mod tests {
         Span {
             id: id.to_owned(),
             parent_id: parent.to_owned(),
-            name: ("dice-roller".to_owned(), name.to_owned()),
+            name: name.to_owned(),
+            service: "dice-roller".to_owned(),
             start: start * 1_000_000_000,
             end: end * 1_000_000_000,
-            failed: false,
+            ..Span::default()
         }
     }
 
     #[test]
-    fn bars_count_from_the_beginning_of_the_server_span() {
+    fn bars_start_at_the_server_span() {
         let spans = [
             span("c", "s", "async_roll_1", 102, 107),
             span("b", "s", "async_roll_0", 102, 104),
