@@ -7,69 +7,43 @@
 #[path = "common/mod.rs"]
 mod common;
 
-use std::io::{BufRead, BufReader, ErrorKind};
-use std::process::{Child, Command, Stdio};
+use std::io::ErrorKind;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
+use test_support::{PATIENCE, Process, eventually, http, skip};
 use thirtyfour::prelude::*;
 use thirtyfour::{BrowserLogEntry, ChromeCapabilities, LoggingPrefsLogLevel};
 
-use common::{PATIENCE, eventually, http, launch};
+use common::launch;
 
-/// A browser, driven by a process of its own.
-struct Driver {
-    process: Child,
-    url: String,
+/// Starts chromedriver, and returns its address.
+fn driver() -> Result<(Process, String), String> {
+    let mut command = Command::new("chromedriver");
+    command.arg("--port=0");
+    let driver = Process::spawn(command).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => "chromedriver is not installed".to_owned(),
+        _ => format!("chromedriver: {error}"),
+    })?;
+    let port =
+        |line: &str| line.split_once("successfully on port ").map(|(_, port)| port.trim_end_matches('.').to_owned());
+    let line = driver.wait_for(|line| port(line).is_some());
+    Ok((driver, format!("http://127.0.0.1:{}", port(&line).unwrap_or_default())))
 }
 
-impl Driver {
-    /// # Errors
-    /// Why there is none.
-    fn start() -> Result<Self, String> {
-        let started = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn();
-        let mut process = started.map_err(|error| match error.kind() {
-            ErrorKind::NotFound => "chromedriver is not installed".to_owned(),
-            _ => format!("chromedriver: {error}"),
-        })?;
-        let port = |line: String| Some(line.split_once("on port ")?.1.trim_end_matches('.').to_owned());
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let port = lines.map(Result::unwrap).skip(1).find_map(port).ok_or("chromedriver names no port")?;
-        Ok(Self { process, url: format!("http://127.0.0.1:{port}") })
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// What `visit` brings back from its way through the pages; none where there is no browser.
+/// What `visit` returns from its way through the pages; none where there is no browser.
 fn browse<T>(javascript: bool, visit: impl AsyncFnOnce(&WebDriver) -> WebDriverResult<T>) -> Option<T> {
-    #[allow(clippy::disallowed_methods)] // a setting of the tests, not of a service
-    let required = std::env::var("REQUIRE_BROWSER").is_ok_and(|value| !value.is_empty());
-    let skip = |reason: String| {
-        assert!(!required, "{reason}");
-        eprintln!("SKIPPED: {reason}");
-        None
-    };
-    let driver = match Driver::start() {
-        Ok(driver) => driver,
-        Err(reason) => return skip(reason),
-    };
-    drop(http()); // chooses the TLS implementation, which this client too wants to know
+    let (_driver, url) = skip::unless(driver(), "REQUIRE_BROWSER")?;
+    http::tls();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        match WebDriver::new(&driver.url, capabilities(javascript).unwrap()).await {
-            Ok(browser) => {
-                let seen = visit(&browser).await;
-                browser.quit().await.unwrap();
-                Some(seen.unwrap())
-            }
-            Err(error) => skip(format!("the browser does not start: {error}")),
-        }
+        let started = WebDriver::new(&url, capabilities(javascript).unwrap()).await;
+        let started = started.map_err(|error| format!("the browser does not start: {error}"));
+        let browser = skip::unless(started, "REQUIRE_BROWSER")?;
+        let seen = visit(&browser).await;
+        browser.quit().await.unwrap();
+        Some(seen.unwrap())
     })
 }
 
@@ -135,7 +109,7 @@ impl Rolled {
 }
 
 #[test]
-fn a_click_leads_to_bars_that_overlap() {
+fn click_leads_to_overlapping_bars() {
     // With this seed the shortest of the five rolls takes half a second, so that all bars are wide.
     let (_launcher, ports) = launch(&[("ROLL_SEED", "3")]);
     let seen = browse(true, async |browser| {
@@ -176,7 +150,7 @@ fn a_click_leads_to_bars_that_overlap() {
 }
 
 #[test]
-fn without_javascript_the_form_rolls_too() {
+fn form_rolls_without_javascript() {
     let (_launcher, ports) = launch(&[("ROLL_DELAY_MAX_MS", "0")]);
     let seen = browse(false, async |browser| {
         let rolled = roll(browser, &ports.frontend(), 3).await?;
@@ -191,7 +165,7 @@ fn without_javascript_the_form_rolls_too() {
     assert_eq!(rolled.link, format!("{}/trace/{}", ports.viewer(), rolled.trace_id));
     let trace = format!("{}/api/traces/{}", ports.viewer(), rolled.trace_id);
     eventually("the last roll's span in the viewer", || {
-        common::answer(http().get(&trace)).text.contains("async_roll_2").then_some(())
+        http::get(&trace).text().contains("async_roll_2").then_some(())
     });
 }
 

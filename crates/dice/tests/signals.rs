@@ -1,13 +1,12 @@
-//! Holds SIGNALS.md against what the real system emits, both ways: nothing there that is not emitted, and nothing
-//! emitted that is not there.
+//! Compares SIGNALS.md with what the real system emits, in both directions.
 #![allow(clippy::unwrap_used)] // a panic is how a test reports
 
 #[path = "common/mod.rs"]
 mod common;
 #[path = "signals/page.rs"]
 mod page;
-#[path = "signals/weather.rs"]
-mod weather;
+#[path = "signals/traffic.rs"]
+mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,11 +14,11 @@ use serde_json::Value;
 use tempo_client::Span;
 
 use page::{differences, quoted, services, table};
-use weather::Seen;
+use traffic::Seen;
 
 #[test]
-fn the_page_says_what_is_emitted_and_nothing_else() {
-    let seen = weather::day();
+fn page_and_emitted_signals_are_the_same() {
+    let seen = traffic::make();
     let differences =
         [spans(&seen), attributes(&seen), events(&seen), metrics(&seen), log_events(&seen)].concat().join("\n");
     assert!(differences.is_empty(), "SIGNALS.md and the system differ:\n{differences}");
@@ -80,8 +79,8 @@ fn attributes(seen: &Seen) -> Vec<String> {
                 faults.push(format!("on the page, not emitted: {attribute} on {place}"));
             }
         }
-        let unsaid = carriers.iter().find(|span| !row[2].split(", ").any(|place| is_on(place, span)));
-        faults.extend(unsaid.map(|span| format!("emitted, not on the page: {attribute} on {span:?}")));
+        let missing = carriers.iter().find(|span| !row[2].split(", ").any(|place| is_on(place, span)));
+        faults.extend(missing.map(|span| format!("emitted, not on the page: {attribute} on {span:?}")));
     }
     faults
 }

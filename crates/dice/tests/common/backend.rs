@@ -1,30 +1,40 @@
 //! The spans of a test: in Tempo, where the environment names one, or in a trace viewer.
 
 use tempo_client::{Span, Trace, trace_path};
+use test_support::{Process, eventually, http};
 
-use super::process::Process;
-use super::{answer, eventually, http};
+use super::dice;
 
-/// Tempo, where `TEMPO_URL` and `OTEL_EXPORTER_OTLP_ENDPOINT` name one, or a trace viewer in a process of its own.
+/// What receives the spans of a test.
 pub(crate) struct Backend {
+    /// Where the query API is.
+    pub(crate) url: String,
     /// Where OTLP goes.
     pub(crate) otlp: String,
-    query: String,
-    _viewer: Option<Process>,
+    /// The trace viewer; none where it is a Tempo.
+    viewer: Option<Process>,
 }
 
 impl Backend {
+    /// Tempo, where `TEMPO_URL` and `OTEL_EXPORTER_OTLP_ENDPOINT` name one, else a trace viewer.
     pub(crate) fn start() -> Self {
         #[allow(clippy::disallowed_methods)] // which backend is a setting of the tests, not of a service
         let given = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        if let (Some(query), Some(otlp)) = (given("TEMPO_URL"), given("OTEL_EXPORTER_OTLP_ENDPOINT")) {
-            return Self { otlp, query, _viewer: None };
+        match (given("TEMPO_URL"), given("OTEL_EXPORTER_OTLP_ENDPOINT")) {
+            (Some(url), Some(otlp)) => Self { url, otlp, viewer: None },
+            _ => Self::viewer(),
         }
-        let viewer = Process::start(&["trace-viewer", "--port", "0", "--otlp-port", "0"], &[]);
-        let line = viewer.wait_for(|line| line.contains("starting up"));
-        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let url = |field: &str| format!("http://{}", line[field].as_str().unwrap());
-        Self { otlp: url("otlp_address"), query: url("address"), _viewer: Some(viewer) }
+    }
+
+    /// A trace viewer in a process of its own.
+    pub(crate) fn viewer() -> Self {
+        let viewer = dice(&["trace-viewer", "--port", "0", "--otlp-port", "0"], &[]);
+        Self { url: viewer.url("address"), otlp: viewer.url("otlp_address"), viewer: Some(viewer) }
+    }
+
+    /// The process of [`Backend::viewer`].
+    pub(crate) fn process(&self) -> &Process {
+        self.viewer.as_ref().unwrap()
     }
 
     /// The trace of `id`, once there are at least `spans` of it.
@@ -32,18 +42,18 @@ impl Backend {
         eventually(&format!("{spans} spans of trace {id}"), || self.find(id).filter(|trace| trace.spans.len() >= spans))
     }
 
-    /// What there is of it now.
+    /// The spans of it that are there now.
     pub(crate) fn find(&self, id: &str) -> Option<Trace> {
-        let response = answer(http().get(format!("{}/{}", self.query, trace_path(id))));
+        let response = http::get(format!("{}/{}", self.url, trace_path(id)));
         match response.status {
-            200 => Some(Trace::parse(response.text.as_bytes()).unwrap()),
+            200 => Some(Trace::parse(&response.body).unwrap()),
             404 => None,
-            status => panic!("{status}: {}", response.text),
+            status => panic!("{status}: {}", response.text()),
         }
     }
 }
 
-/// Looks a span up and fails with the tree of the trace.
+/// Looks a span up, or fails with the tree of the trace.
 pub(crate) trait One {
     /// The only span of that name, kind and service.
     fn one(&self, name: &str, kind: &str, service: &str) -> &Span;

@@ -1,14 +1,15 @@
-//! A stand-in for Grafana: the data sources and the dashboard as provisioned, and questions handed on to the backends.
+//! A stand-in for Grafana: the data sources and the dashboard as provisioned, and requests forwarded to the backends.
 
 use axum::http::Method;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use crate::common::{answer, http};
-use crate::prometheus::read;
-use crate::server::{self, Question, Server};
+use test_support::http;
 
-/// Changes what is answered at a path, to break it: the path, and what is done to the JSON; null becomes 404.
+use crate::common::prometheus::read;
+use crate::server::{self, Request, Server};
+
+/// Breaks the response at a path: the path, and what changes its JSON; null becomes 404.
 pub(crate) type Change = (&'static str, fn(&mut Value));
 
 /// Where the data sources lead.
@@ -31,23 +32,23 @@ impl Backends {
 }
 
 pub(crate) fn serve(backends: Backends, change: Option<Change>) -> Server {
-    Server::start(move |question| reply(question, &backends, change))
+    Server::start(move |request| reply(request, &backends, change))
 }
 
-fn reply(question: &Question, backends: &Backends, change: Option<Change>) -> Response {
-    let path = question.uri.path().trim_start_matches("/api/");
+fn reply(request: &Request, backends: &Backends, change: Option<Change>) -> Response {
+    let path = request.uri.path().trim_start_matches("/api/");
     let (status, mut body) = match path.split('/').collect::<Vec<_>>()[..] {
         ["datasources", "uid", uid] => (200, source(uid)),
         ["datasources", "uid", uid, "health"] => health(backends, uid),
         ["datasources", "proxy", "uid", uid, ..] => {
             let rest = path.splitn(5, '/').last().unwrap();
-            return proxy(question, backends.url(uid), rest);
+            return proxy(request, backends.url(uid), rest);
         }
         ["dashboards", "uid", "stage4-dice-roller"] => {
             let dashboard: Value = serde_json::from_str(&read("grafana-dashboards/stage4-dice-roller.json")).unwrap();
             (200, json!({ "meta": {}, "dashboard": dashboard }))
         }
-        ["ds", "query"] if question.method == Method::POST => query(question, backends),
+        ["ds", "query"] if request.method == Method::POST => query(request, backends),
         _ => (404, json!({ "message": format!("a stand-in for Grafana; knows no {path}") })),
     };
     if let Some((_, how)) = change.filter(|(at, _)| *at == path) {
@@ -69,36 +70,38 @@ fn source(uid: &str) -> Value {
 
 fn health(backends: &Backends, uid: &str) -> (u16, Value) {
     let path = if uid == "prometheus" { "-/ready" } else { "ready" };
-    match http().get(format!("{}/{path}", backends.url(uid))).send() {
-        Ok(answer) if answer.status().is_success() => (200, json!({ "status": "OK", "message": "says the stand-in" })),
+    match http::client().get(format!("{}/{path}", backends.url(uid))).send() {
+        Ok(response) if response.status().is_success() => {
+            (200, json!({ "status": "OK", "message": "says the stand-in" }))
+        }
         other => (400, json!({ "status": "ERROR", "message": format!("{other:?}") })),
     }
 }
 
 /// The viewer knows no `select`, which adds columns to a search and changes nothing about what is found.
-fn proxy(question: &Question, backend: &str, rest: &str) -> Response {
-    let mut request = http().get(format!("{backend}/{rest}"));
+fn proxy(request: &Request, backend: &str, rest: &str) -> Response {
+    let mut forwarded = http::client().get(format!("{backend}/{rest}"));
     for name in ["q", "limit", "start", "end"] {
-        let value = question.parameter(name);
+        let value = request.parameter(name);
         if !value.is_empty() {
             let value = value.split("| select").next().unwrap();
-            request = request.query(&[(name, value)]);
+            forwarded = forwarded.query(&[(name, value)]);
         }
     }
-    let answer = answer(request);
-    server::json(answer.status, &serde_json::from_str(&answer.text).unwrap_or(Value::String(answer.text)))
+    let response = http::send(forwarded);
+    server::json(response.status, &serde_json::from_str(&response.text()).unwrap_or(Value::String(response.text())))
 }
 
-/// `/api/ds/query`: asks the backend, and puts its answer into frames, a list of columns each.
-fn query(question: &Question, backends: &Backends) -> (u16, Value) {
-    let body: Value = serde_json::from_slice(&question.body).unwrap();
+/// `/api/ds/query`: runs the query at the backend, and puts the result into frames, a list of columns each.
+fn query(request: &Request, backends: &Backends) -> (u16, Value) {
+    let body: Value = serde_json::from_slice(&request.body).unwrap();
     assert_eq!((&body["from"], &body["to"]), (&json!("now-1h"), &json!("now")));
     let query = &body["queries"][0];
     let expression = query["expr"].as_str().unwrap().replace("$__rate_interval", "10s").replace("$__range", "3600s");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let (start, end) = (now - 60, now + 1);
     let uid = query["datasource"]["uid"].as_str().unwrap_or_default();
-    let told = match uid {
+    let result = match uid {
         "prometheus" => {
             let (path, period) = match query["instant"] == true {
                 true => ("api/v1/query", vec![]),
@@ -107,20 +110,20 @@ fn query(question: &Question, backends: &Backends) -> (u16, Value) {
                     ("api/v1/query_range", vec![("start", start), ("end", end), ("step", 1)])
                 }
             };
-            let request = http().get(format!("{}/{path}", backends.prometheus)).query(&period);
-            answer(request.query(&[("query", expression)])).json()
+            let request = http::client().get(format!("{}/{path}", backends.prometheus)).query(&period);
+            http::send(request.query(&[("query", expression)])).json()
         }
         "loki" => {
             let period = [("start", start * 1_000_000_000), ("end", end * 1_000_000_000)];
-            let request = http().get(format!("{}/loki/api/v1/query_range", backends.loki)).query(&period);
-            answer(request.query(&[("query", expression)])).json()
+            let request = http::client().get(format!("{}/loki/api/v1/query_range", backends.loki)).query(&period);
+            http::send(request.query(&[("query", expression)])).json()
         }
-        other => json!({ "error": format!("the stand-in for Grafana asks no '{other}'") }),
+        other => json!({ "error": format!("the stand-in for Grafana has no '{other}'") }),
     };
-    if told["status"] != "success" {
-        return (400, json!({ "results": { "A": { "error": told["error"], "status": 400 } } }));
+    if result["status"] != "success" {
+        return (400, json!({ "results": { "A": { "error": result["error"], "status": 400 } } }));
     }
-    let frames: Vec<Value> = told["data"]["result"].as_array().unwrap().iter().map(frame).collect();
+    let frames: Vec<Value> = result["data"]["result"].as_array().unwrap().iter().map(frame).collect();
     (200, json!({ "results": { "A": { "status": 200, "frames": frames } } }))
 }
 

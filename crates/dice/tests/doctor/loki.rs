@@ -1,4 +1,4 @@
-//! A stand-in for Loki: takes log records over OTLP as Loki does, and answers the part of LogQL that is asked here.
+//! A stand-in for Loki: takes log records over OTLP as Loki does, and runs the part of LogQL that the doctor and Grafana's stand-in use.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use prost::Message as _;
 use serde_json::{Value, json};
 
-use crate::server::{self, Question, Server};
+use crate::server::{self, Request, Server};
 
 /// One line. Loki keeps resource attributes as labels and the rest as structured metadata, and returns both together.
 #[derive(Clone)]
@@ -28,35 +28,35 @@ pub(crate) enum Broken {
     Drops(&'static str),
     /// Every line has the span id of another span.
     MixesSpans,
-    /// Questions are answered with 500.
+    /// Queries fail with 500.
     Fails,
 }
 
-/// The lines that have arrived; every server that answers from them takes more.
+/// The lines that have arrived; every server of them takes more.
 #[derive(Clone, Default)]
 pub(crate) struct Loki(Arc<Mutex<Vec<Line>>>);
 
 impl Loki {
     pub(crate) fn serve(&self, broken: Broken) -> Server {
         let lines = self.0.clone();
-        Server::start(move |question| answer(question, &lines, broken))
+        Server::start(move |request| respond(request, &lines, broken))
     }
 }
 
-fn answer(question: &Question, lines: &Mutex<Vec<Line>>, broken: Broken) -> Response {
-    match question.uri.path() {
+fn respond(request: &Request, lines: &Mutex<Vec<Line>>, broken: Broken) -> Response {
+    match request.uri.path() {
         "/otlp/v1/logs" => {
-            lines.lock().unwrap().extend(records(&question.body));
+            lines.lock().unwrap().extend(records(&request.body));
             server::json(200, &json!({}))
         }
         "/loki/api/v1/query_range" if broken == Broken::Fails => {
             server::json(500, &json!({ "stand-in": "for Loki", "message": "broken on purpose" }))
         }
         "/loki/api/v1/query_range" => {
-            let (start, end) = (question.parameter("start"), question.parameter("end"));
+            let (start, end) = (request.parameter("start"), request.parameter("end"));
             let time = |text: &str, otherwise| text.parse().unwrap_or(otherwise);
             let period = time(&start, 0)..=time(&end, u64::MAX);
-            let query = question.parameter("query");
+            let query = request.parameter("query");
             let lines = lines.lock().unwrap().clone();
             let wanted = |line: &Line| period.contains(&line.nanoseconds) && matches(line, &query);
             let streams: Vec<Value> =

@@ -1,36 +1,9 @@
-//! The parts of a system, each a process on a port of its own, and the doctor who looks at them.
-
-use std::process::Command;
+//! The services, each a process on a port of its own, and the doctor that checks them.
 
 use serde_json::Value;
 
-use crate::common::process::Process;
-
-/// One process, and where it is.
-pub(crate) struct Part {
-    pub(crate) url: String,
-    /// Where it takes OTLP: the trace viewer does.
-    pub(crate) otlp: String,
-    _process: Process,
-}
-
-impl Part {
-    pub(crate) fn start(role: &str, settings: &[(&str, &str)]) -> Self {
-        Self::start_with(&[role, "--port", "0"], settings)
-    }
-
-    pub(crate) fn viewer() -> Self {
-        Self::start_with(&["trace-viewer", "--port", "0", "--otlp-port", "0"], &[])
-    }
-
-    fn start_with(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
-        let process = Process::start(arguments, settings);
-        let line = process.wait_for(|line| line.contains("starting up") || line.contains("error"));
-        let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
-        let url = |field: &str| format!("http://{}", line[field].as_str().unwrap_or_default());
-        Self { url: url("address"), otlp: url("otlp_address"), _process: process }
-    }
-}
+use crate::common::dice;
+use crate::common::service::Service;
 
 /// Settings of all services, of each alone, and in which order they win: the last.
 #[derive(Default, Clone, Copy)]
@@ -43,9 +16,9 @@ pub(crate) struct Settings<'a> {
 
 /// The three services.
 pub(crate) struct Services {
-    pub(crate) die_service: Part,
-    pub(crate) dice_roller: Part,
-    pub(crate) frontend: Part,
+    pub(crate) die_service: Service,
+    pub(crate) dice_roller: Service,
+    pub(crate) frontend: Service,
 }
 
 impl Services {
@@ -54,7 +27,7 @@ impl Services {
         let common =
             [("OTEL_EXPORTER_OTLP_ENDPOINT", otlp), ("OTEL_BSP_SCHEDULE_DELAY", "100"), ("ROLL_DELAY_MAX_MS", "20")];
         let start = |role, urls: &[(&str, &str)], own: &[(&str, &str)]| {
-            Part::start(role, &[&common[..], urls, settings.all, own].concat())
+            Service::start(role, &[&common[..], urls, settings.all, own].concat())
         };
         let die_service = start("die-service", &[], settings.die_service);
         let die_service_url = ("DIE_SERVICE_URL", &*die_service.url);
@@ -74,15 +47,15 @@ impl Services {
     }
 }
 
-/// What the doctor said.
+/// What the doctor wrote.
 #[derive(Debug)]
-pub(crate) struct Examination {
+pub(crate) struct Report {
     pub(crate) status: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl Examination {
+impl Report {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
@@ -95,7 +68,7 @@ impl Examination {
         (hop["state"].as_str().unwrap().to_owned(), hop["found"].as_str().unwrap().to_owned())
     }
 
-    /// Asserts that `hop` is the first broken one, and that the words about it hold all of `words`.
+    /// Asserts that `hop` is the first broken one, and that its text holds all of `words`.
     #[track_caller]
     pub(crate) fn assert_breaks_at(&self, hop: &str, words: &[&str]) {
         let report = self.json();
@@ -111,9 +84,9 @@ impl Examination {
 }
 
 /// Runs the doctor with these flags and nothing in its environment.
-pub(crate) fn doctor(flags: &[String], more: &[&str]) -> Examination {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dice"));
-    let output = command.arg("doctor").args(flags).args(more).env_clear().output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Examination { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+pub(crate) fn doctor(flags: &[String], more: &[&str]) -> Report {
+    let flags = flags.iter().map(String::as_str);
+    let args: Vec<_> = std::iter::once("doctor").chain(flags).chain(more.iter().copied()).collect();
+    let finished = dice(&args, &[]).finish();
+    Report { status: finished.status.code(), stdout: finished.stdout, stderr: finished.stderr }
 }

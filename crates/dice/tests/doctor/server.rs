@@ -1,10 +1,9 @@
-//! An HTTP server in this process, for a stand-in: one function that answers everything.
+//! An HTTP server in this process, for a stand-in: one function that handles every request.
 
 use std::convert::Infallible;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::Request;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
@@ -16,14 +15,14 @@ pub(crate) struct Server {
     _runtime: Runtime,
 }
 
-/// A request, read to its end.
-pub(crate) struct Question {
+/// A request with its whole body.
+pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) body: Bytes,
 }
 
-impl Question {
+impl Request {
     /// A parameter of the query, decoded; empty where there is none.
     pub(crate) fn parameter(&self, name: &str) -> String {
         let url = reqwest::Url::parse(&format!("http://stand-in{}", self.uri)).unwrap();
@@ -32,18 +31,18 @@ impl Question {
 }
 
 impl Server {
-    /// `answer` runs on a thread that may wait for other servers.
-    pub(crate) fn start(answer: impl Fn(&Question) -> Response + Clone + Send + Sync + 'static) -> Self {
+    /// `respond` runs on a thread that may wait for other servers.
+    pub(crate) fn start(respond: impl Fn(&Request) -> Response + Clone + Send + Sync + 'static) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let serve = move |request: Request| {
-            let answer = answer.clone();
+        let serve = move |request: axum::extract::Request| {
+            let respond = respond.clone();
             async move {
                 let (parts, body) = request.into_parts();
                 let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-                let question = Question { method: parts.method, uri: parts.uri, body };
-                Ok::<_, Infallible>(tokio::task::spawn_blocking(move || answer(&question)).await.unwrap())
+                let request = Request { method: parts.method, uri: parts.uri, body };
+                Ok::<_, Infallible>(tokio::task::spawn_blocking(move || respond(&request)).await.unwrap())
             }
         };
         let router = Router::new().fallback_service(tower::service_fn(serve));
@@ -52,7 +51,7 @@ impl Server {
     }
 }
 
-/// JSON with a status, and the word of honour that this is no real backend.
+/// JSON with a status, and a header that says that this is no real backend.
 pub(crate) fn json(status: u16, body: &Value) -> Response {
     let status = StatusCode::from_u16(status).unwrap();
     (status, [("content-type", "application/json"), ("x-stand-in", "true")], body.to_string()).into_response()

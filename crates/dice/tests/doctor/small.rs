@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::response::IntoResponse as _;
 use serde_json::json;
 
-use crate::common::{answer, http};
+use test_support::http;
+
 use crate::server::{self, Server};
 
 /// Answers as the collector's extension `health_check`.
@@ -59,6 +60,6 @@ pub(crate) fn span_metrics(viewer: &str, exemplars: Exemplars) -> Server {
 }
 
 fn newest_trace(viewer: &str) -> Option<String> {
-    let found = answer(http().get(format!("{viewer}/{}?limit=1", tempo_client::SEARCH_PATH))).text;
+    let found = http::get(format!("{viewer}/{}?limit=1", tempo_client::SEARCH_PATH)).text();
     tempo_client::parse_search(found.as_bytes()).unwrap().into_iter().next()
 }

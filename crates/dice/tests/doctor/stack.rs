@@ -3,15 +3,18 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
+use test_support::{eventually, skip};
 
+use crate::common::backend::Backend;
+use crate::common::prometheus::Prometheus;
+use crate::common::service::Service;
 use crate::grafana::{self, Backends, Change};
 use crate::loki::{Broken, Loki};
-use crate::parts::{Part, Services, Settings, doctor};
-use crate::prometheus::{self, Prometheus};
+use crate::parts::{Services, Settings, doctor};
 use crate::server::Server;
 use crate::small::{Exemplars, collector, span_metrics};
 
-/// How many examinations at a time; each mostly waits.
+/// How many doctors run at a time; each mostly waits.
 const AT_ONCE: usize = 4;
 
 /// What is broken: the flag that names the broken part in place of the whole one, the hop that must be named, and the
@@ -30,11 +33,11 @@ impl Case {
 
 /// All hops in one test: the stack takes longer to start than any of them to break.
 #[test]
-fn the_whole_stack_holds_and_each_hop_that_is_broken_is_named() {
-    if !prometheus::available() {
+fn whole_stack_passes_and_each_broken_hop_is_named() {
+    if !skip::has_prometheus("prometheus") {
         return;
     }
-    let (viewer, loki) = (Part::viewer(), Loki::default());
+    let (viewer, loki) = (Backend::viewer(), Loki::default());
     let whole_loki = loki.serve(Broken::No);
     let logs = format!("{}/otlp/v1/logs", whole_loki.url);
     let services = Services::start(
@@ -54,7 +57,8 @@ fn the_whole_stack_holds_and_each_hop_that_is_broken_is_named() {
             ("tempo:3200", address(&span_metrics.url)),
         ];
         let prometheus = Prometheus::start(&[&targets[..], changes].concat());
-        prometheus.wait_for("traces_spanmetrics_latency_bucket");
+        let metric = "traces_spanmetrics_latency_bucket";
+        eventually(metric, || (!prometheus.query(metric).is_empty()).then_some(()));
         prometheus
     };
     let whole_span_metrics = span_metrics(&viewer.url, Exemplars::Newest);
@@ -78,16 +82,16 @@ fn the_whole_stack_holds_and_each_hop_that_is_broken_is_named() {
     ]
     .concat();
 
-    let examination = doctor(&whole, &["--json", "--wait=30"]);
-    let report = examination.json();
-    let broken: Vec<_> = report["hops"].as_array().unwrap().iter().filter(|hop| hop["state"] != "ok").collect();
-    assert_eq!((examination.status, broken), (Some(0), vec![]));
-    assert!(examination.hop("Grafana panels").1.ends_with("all with data"), "{report:#}");
+    let report = doctor(&whole, &["--json", "--wait=30"]);
+    let json = report.json();
+    let broken: Vec<_> = json["hops"].as_array().unwrap().iter().filter(|hop| hop["state"] != "ok").collect();
+    assert_eq!((report.status, broken), (Some(0), vec![]));
+    assert!(report.hop("Grafana panels").1.ends_with("all with data"), "{json:#}");
 
     let mut cases = Vec::new();
     let dice_roller = address(&services.dice_roller.url);
-    // Up, but another process than the one that the batch goes through.
-    let other = Part::start("dice-roller", &[]);
+    // Running, but another process than the one that the batch goes through.
+    let other = Service::start("dice-roller", &[]);
     let prometheus = [
         (dice_roller, "127.0.0.1:1", "Prometheus targets", "dice-roller-stage4 at http://127.0.0.1:1/metrics is down"),
         ("job_name: frontend-stage4", "job_name: other", "Prometheus targets", "no target of job frontend-stage4"),
@@ -131,8 +135,8 @@ fn the_whole_stack_holds_and_each_hop_that_is_broken_is_named() {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let (part, _) = case.flag.split_once('=').unwrap();
                     let flags = whole.iter().filter(|flag| !flag.starts_with(part)).chain([&case.flag]);
-                    let examination = doctor(&flags.cloned().collect::<Vec<_>>(), &["--json", "--wait=5"]);
-                    examination.assert_breaks_at(case.hop, &[&case.words]);
+                    let report = doctor(&flags.cloned().collect::<Vec<_>>(), &["--json", "--wait=5"]);
+                    report.assert_breaks_at(case.hop, &[&case.words]);
                 }
             });
         }
@@ -173,15 +177,19 @@ fn grafana_changes() -> [(Change, &'static str, &'static str); 10] {
             LINKS,
             "exemplar → trace is not there",
         ),
-        ((DASHBOARD, |answer| *answer = Value::Null), "Grafana dashboard", "answers 404"),
-        ((DASHBOARD, |answer| question(answer)["expr"] = "upp".into()), PANELS, "have no data: 'Services up'"),
-        ((DASHBOARD, |answer| question(answer)["expr"] = "sum(".into()), PANELS, "'Services up': the query sum( fails"),
+        ((DASHBOARD, |response| *response = Value::Null), "Grafana dashboard", "answers 404"),
+        ((DASHBOARD, |response| first_query(response)["expr"] = "upp".into()), PANELS, "have no data: 'Services up'"),
+        (
+            (DASHBOARD, |response| first_query(response)["expr"] = "sum(".into()),
+            PANELS,
+            "'Services up': the query sum( fails",
+        ),
     ]
 }
 
-/// The question of the first panel.
-fn question(answer: &mut Value) -> &mut Value {
-    &mut answer["dashboard"]["panels"][1]["targets"][0]
+/// The query of the first panel.
+fn first_query(response: &mut Value) -> &mut Value {
+    &mut response["dashboard"]["panels"][1]["targets"][0]
 }
 
 /// The host and port of a URL.

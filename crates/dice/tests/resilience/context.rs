@@ -1,4 +1,4 @@
-//! Trace context and baggage as an attacker would send them: no effect on the answer, and only what is valid goes on.
+//! Trace context and baggage as an attacker would send them: no effect on the response, and only what is valid goes on.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -6,9 +6,10 @@ use std::sync::mpsc;
 use std::thread::spawn;
 use std::time::Duration;
 
+use test_support::raw::Connection;
+
+use crate::common::service::{NO_EXPORT, Service};
 use crate::figure;
-use crate::raw::Connection;
-use crate::role::{NO_EXPORT, Role};
 use crate::services::check_labels;
 
 #[test]
@@ -30,7 +31,7 @@ fn forged_context_is_dropped_and_what_goes_on_keeps_the_limits() {
                 .unwrap();
         }
     });
-    let service = Role::start("dice-roller", &[("DIE_SERVICE_URL", &*stub), ("ROLL_DELAY_MAX_MS", "0"), NO_EXPORT]);
+    let service = Service::start("dice-roller", &[("DIE_SERVICE_URL", &*stub), ("ROLL_DELAY_MAX_MS", "0"), NO_EXPORT]);
     let (trace, span) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
     let good = format!("traceparent: 00-{trace}-{span}-01\r\n");
     let list = |count: usize, length: usize| {

@@ -4,11 +4,11 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::collector::Collector;
-use crate::common::{eventually, metrics};
+use test_support::{OtlpReceiver, eventually, http};
+
+use crate::common::service::Service;
 use crate::load::{Load, STEADY, Tally};
 use crate::proxy::{Line, Proxy};
-use crate::role::Role;
 use crate::{figure, long};
 
 const EXPORTED: &str = "telemetry_spans_exported_total";
@@ -33,10 +33,10 @@ fn requests_do_not_notice_a_failing_receiver_and_each_span_is_accounted_for() {
         true => (Duration::from_secs(60), Duration::from_secs(15), &[][..]),
         false => (Duration::from_secs(3), Duration::from_secs(5), &SMALL[..]),
     };
-    let collector = Collector::start();
+    let collector = OtlpReceiver::start();
     let line = Proxy::start(&collector.url);
     let exporting = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*line.url), ("OTEL_LOGS_EXPORTER", "otlp")];
-    let service = Role::start("die-service", &[&exporting, small].concat());
+    let service = Service::start("die-service", &[&exporting, small].concat());
     let load = Load::start(&service.url, ASK, STEADY);
     let started = Instant::now();
     sleep(Duration::from_secs(2));
@@ -86,7 +86,7 @@ fn requests_do_not_notice_a_failing_receiver_and_each_span_is_accounted_for() {
     // Every span has left or is counted, and what was counted as exported has arrived.
     let made = tally.answers.len();
     let (spans, records) = eventually("all spans and records accounted for", || {
-        let samples = metrics(&service.url);
+        let samples = http::metrics(&service.url);
         let sum =
             |name: &str| samples.iter().filter(|(sample, _)| sample.starts_with(name)).map(|(_, v)| *v as usize).sum();
         let (exported, dropped, records): (usize, usize, usize) =
@@ -103,10 +103,10 @@ fn requests_do_not_notice_a_failing_receiver_and_each_span_is_accounted_for() {
 
 #[test]
 fn spans_that_the_receiver_rejects_are_counted_as_lost() {
-    let collector = Collector::start();
+    let collector = OtlpReceiver::start();
     collector.reject(2);
     let exporting = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url), ("OTEL_BSP_SCHEDULE_DELAY", "60000")];
-    let service = Role::start("die-service", &[&exporting[..], &[("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "5")]].concat());
+    let service = Service::start("die-service", &[&exporting[..], &[("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "5")]].concat());
     (0..10).for_each(|_| assert_eq!(service.get(ASK).status, 200));
     let lost = format!("{SPANS_DROPPED}{{reason=\"export_failed\"}}");
     eventually("two of each five counted", || (service.metric(&lost) == 4.0).then_some(()));

@@ -1,5 +1,5 @@
 //! Tens of thousands of requests, made from what each service's own OpenAPI description says that it takes, and from
-//! what it does not say. Every answer has a status, a content type and a body that the description names.
+//! what it does not say. Every response has a status, a content type and a body that the description names.
 
 use std::collections::BTreeMap;
 use std::thread::scope;
@@ -9,8 +9,9 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value};
 
-use crate::raw::{Connection, Reply};
-use crate::role::{NO_EXPORT, Role};
+use test_support::{Response, raw::Connection};
+
+use crate::common::service::{NO_EXPORT, Service};
 use crate::{figure, long};
 
 /// Texts that mean something, and texts that mean harm; the former more often.
@@ -87,11 +88,11 @@ fn generated_requests_get_only_answers_that_the_descriptions_name() {
     let seed: u64 = rand::random();
     eprintln!("seed {seed}");
     let count = if long() { 100_000 } else { 8_000 };
-    let die_service = Role::start("die-service", &[NO_EXPORT]);
+    let die_service = Service::start("die-service", &[NO_EXPORT]);
     let behind = [("DIE_SERVICE_URL", &*die_service.url), ("ROLL_DELAY_MAX_MS", "0"), NO_EXPORT];
-    let dice_roller = Role::start("dice-roller", &behind);
+    let dice_roller = Service::start("dice-roller", &behind);
     let urls = [("DIE_SERVICE_URL", &*die_service.url), ("DICE_ROLLER_URL", &*dice_roller.url), NO_EXPORT];
-    let frontend = Role::start("frontend", &urls);
+    let frontend = Service::start("frontend", &urls);
 
     for service in [&die_service, &dice_roller, &frontend] {
         let description = service.get("/openapi.json").json();
@@ -110,8 +111,8 @@ fn generated_requests_get_only_answers_that_the_descriptions_name() {
     }
 }
 
-/// One client: so many requests, each answer held against the description. Returns the statuses.
-fn ask(service: &Role, operations: &[Operation], count: usize, mut chance: StdRng) -> Vec<u16> {
+/// One client: so many requests, each response held against the description. Returns the statuses.
+fn ask(service: &Service, operations: &[Operation], count: usize, mut chance: StdRng) -> Vec<u16> {
     let mut connection = Connection::open(&service.url).unwrap();
     let mut one = || {
         let operation = operations.choose(&mut chance).unwrap();
@@ -157,7 +158,7 @@ impl Operation {
         Request { target: format!("{}?{}", self.path, query.join("&")), may_fail }
     }
 
-    fn check(&self, Request { target, may_fail }: &Request, reply: &Reply) {
+    fn check(&self, Request { target, may_fail }: &Request, reply: &Response) {
         let status = reply.status.to_string();
         let class = format!("{}XX", &status[..1]);
         let named = self.responses.get(&status).or_else(|| self.responses.get(&class));

@@ -1,21 +1,19 @@
-//! What no client would send: a clear refusal, no panic, no growth, no label and no markup of the client's making.
+//! What no client would send: a clear refusal, no panic, no growth, no label and no markup from the client's input.
 
 use std::thread::scope;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use test_support::{Response, eventually, raw::Connection};
 
-use crate::common::eventually;
-use crate::common::process::Process;
+use crate::common::backend::Backend;
+use crate::common::service::{Service, mib};
 use crate::figure;
-use crate::raw::{Connection, Reply};
-use crate::role::{Role, resident};
 use crate::services::Services;
 
-fn ask(service: &Role, request: &[u8]) -> Reply {
+fn send(service: &Service, request: &[u8]) -> Response {
     let shown = String::from_utf8_lossy(&request[..request.len().min(80)]).into_owned();
     let mut connection = Connection::open(&service.url).unwrap();
-    connection.send(request).and_then(|()| connection.reply()).unwrap_or_else(|error| panic!("{shown}: {error}"))
+    connection.send(request).and_then(|()| connection.receive()).unwrap_or_else(|error| panic!("{shown}: {error}"))
 }
 
 fn get(target: &str, headers: &str) -> Vec<u8> {
@@ -23,7 +21,7 @@ fn get(target: &str, headers: &str) -> Vec<u8> {
 }
 
 #[test]
-fn malformed_requests_are_refused_clearly() {
+fn malformed_requests_are_refused_with_reason() {
     let services = Services::start();
     let memory = services.memory();
     let many_headers: String = (0..500).map(|number| format!("x-{number}: 1\r\n")).collect();
@@ -73,10 +71,10 @@ fn malformed_requests_are_refused_clearly() {
             (get("/", "x-request-timeout-ms: 99999999999999999999999999\r\n"), 200),
             (get("/", "x-request-timeout-ms: 18446744073709551615\r\n"), 200),
             (get("/", "x-request-timeout-ms: 9223372036854775\r\n"), 200),
-            // a body that nobody asked for
+            // a body that the route does not take
             (bytes(&get("/", "content-length: 5\r\n"), b"hello"), 200),
         ] {
-            let reply = ask(service, &request);
+            let reply = send(service, &request);
             let shown = String::from_utf8_lossy(&request[..request.len().min(120)]).into_owned();
             assert_eq!(reply.status, status, "{shown}: {}", reply.text());
             asked += 1;
@@ -98,7 +96,7 @@ fn malformed_requests_are_refused_clearly() {
 }
 
 #[test]
-fn a_number_that_is_none_is_refused_with_what_is_allowed() {
+fn malformed_number_is_refused_with_allowed_range() {
     let services = Services::start();
     let memory = services.memory();
     let malformed = [
@@ -133,7 +131,7 @@ fn a_number_that_is_none_is_refused_with_what_is_allowed() {
     ];
     for service in [&services.dice_roller, &services.frontend] {
         for times in malformed {
-            let reply = ask(service, &get(&format!("/roll-async?die=fair&times={}", percent(times)), ""));
+            let reply = send(service, &get(&format!("/roll-async?die=fair&times={}", percent(times)), ""));
             let detail = reply.json()["detail"].as_str().unwrap().to_owned();
             assert_eq!(
                 (reply.status, detail.contains("'times'"), detail.contains("allowed: ")),
@@ -141,7 +139,7 @@ fn a_number_that_is_none_is_refused_with_what_is_allowed() {
                 "{times}: {detail}"
             );
         }
-        assert_eq!(ask(service, &get("/roll-async?die=fair", "")).status, 422);
+        assert_eq!(send(service, &get("/roll-async?die=fair", "")).status, 422);
     }
     services.check(memory);
 }
@@ -153,7 +151,7 @@ fn percent(text: &str) -> String {
 }
 
 #[test]
-fn nothing_that_a_client_sends_becomes_markup() {
+fn client_input_is_never_markup() {
     let services = Services::start();
     let memory = services.memory();
     let markup = "%22%3E%3Cscript%3Ealert(1)%3C/script%3E%3Cimg%20src=x%20onerror=alert(1)%3E%27--%3E";
@@ -165,20 +163,20 @@ fn nothing_that_a_client_sends_becomes_markup() {
         format!("die=fair&async=on&times=3&strategy={markup}&concurrency={markup}"),
         format!("{markup}={markup}&die=fair"),
     ] {
-        let reply = ask(&services.frontend, &get(&format!("/?{query}"), "accept: text/html\r\n"));
+        let reply = send(&services.frontend, &get(&format!("/?{query}"), "accept: text/html\r\n"));
         let page = reply.text();
         assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"));
         assert!(reply.header("content-security-policy").is_some_and(|policy| policy.contains("default-src 'self'")));
         assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
         assert!(page.contains("</html>") && !page.contains("<script>") && !page.contains("<img"), "{query}: {page}");
     }
-    let reply = ask(&services.frontend, &get(&format!("/{markup}"), "accept: text/html\r\n"));
+    let reply = send(&services.frontend, &get(&format!("/{markup}"), "accept: text/html\r\n"));
     assert_eq!((reply.status, reply.header("content-type")), (404, Some("application/problem+json")));
     services.check(memory);
 }
 
 #[test]
-fn slow_senders_and_slow_readers_are_cut_off_and_hold_nothing_up() {
+fn slow_clients_are_disconnected_and_delay_nobody() {
     let services = Services::start();
     let memory = services.memory();
     let least = memory.iter().copied().fold(f64::MAX, f64::min);
@@ -200,8 +198,10 @@ fn slow_senders_and_slow_readers_are_cut_off_and_hold_nothing_up() {
                 assert!(service.open_files() >= before + 20, "they are not there");
                 std::thread::sleep(Duration::from_secs(1));
                 let grown = service.memory() - least;
-                assert!(grown < 128.0, "{grown} MiB for twenty who do not read");
-                eventually("the end of those who do not read", || (service.open_files() <= before).then_some(()));
+                assert!(grown < 128.0, "{grown} MiB for twenty clients that do not read");
+                eventually("clients that do not read are disconnected", || {
+                    (service.open_files() <= before).then_some(())
+                });
                 let took = asked.elapsed().as_secs_f64();
                 figure(&format!(
                     "twenty who read nothing at {}: {grown:.0} MiB, ended after {took:.1} s",
@@ -214,14 +214,14 @@ fn slow_senders_and_slow_readers_are_cut_off_and_hold_nothing_up() {
     services.check(memory);
 }
 
-/// Half a header, nothing at all, and nothing more after an answer.
+/// Half a header, nothing at all, and nothing more after an response.
 const SLOW: [&str; 3] = ["", "GET / HTTP/1.1\r\nho", "GET /health HTTP/1.1\r\nhost: x\r\n\r\n"];
 
 /// Sends `started` and nothing more; the other side has to end that within these seconds.
 fn held(url: &str, started: &str, within: std::ops::Range<f64>) {
     let began = Instant::now();
     let mut slow = Connection::open(url).unwrap();
-    slow.patience(Duration::from_secs(60));
+    slow.set_read_timeout(Duration::from_secs(60));
     slow.send(started.as_bytes()).unwrap();
     slow.rest();
     let held = began.elapsed().as_secs_f64();
@@ -230,12 +230,10 @@ fn held(url: &str, started: &str, within: std::ops::Range<f64>) {
 }
 
 #[test]
-fn the_receiver_of_spans_ends_what_is_silent() {
-    let viewer = Process::start(&["trace-viewer", "--port", "0", "--otlp-port", "0"], &[]);
-    let line: Value = serde_json::from_str(&viewer.wait_for(|line| line.contains("starting up"))).unwrap();
+fn viewer_closes_silent_connections() {
+    let viewer = Backend::viewer();
     scope(|threads| {
-        for listener in ["otlp_address", "address"] {
-            let url = line[listener].as_str().unwrap();
+        for url in [&viewer.otlp, &viewer.url] {
             for started in SLOW {
                 threads.spawn(move || held(url, started, 20.0..40.0));
             }
@@ -244,7 +242,7 @@ fn the_receiver_of_spans_ends_what_is_silent() {
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_order() {
+fn pipelined_requests_get_responses_in_order() {
     let services = Services::start();
     for (service, route) in services.with_targets() {
         let mut connection = Connection::open(&service.url).unwrap();
@@ -253,7 +251,7 @@ fn pipelined_requests_are_answered_in_order() {
             names.iter().map(|name| format!("GET {route}{name} HTTP/1.1\r\nhost: x\r\n\r\n")).collect();
         connection.send(requests.as_bytes()).unwrap();
         for name in &names {
-            let reply = connection.reply().unwrap();
+            let reply = connection.receive().unwrap();
             let detail = reply.json()["detail"].as_str().unwrap().to_owned();
             assert!(reply.status == 404 && detail.contains(&format!("'{name}'")), "{detail}");
         }
@@ -261,11 +259,10 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn the_receiver_of_spans_refuses_what_is_none() {
-    let viewer = Process::start(&["trace-viewer", "--port", "0", "--otlp-port", "0"], &[]);
-    let line: Value = serde_json::from_str(&viewer.wait_for(|line| line.contains("starting up"))).unwrap();
-    let (receiver, pages) = (line["otlp_address"].as_str().unwrap(), line["address"].as_str().unwrap());
-    let before = resident(viewer.id());
+fn viewer_refuses_malformed_otlp() {
+    let viewer = Backend::viewer();
+    let (receiver, pages) = (&viewer.otlp, &viewer.url);
+    let before = viewer.process().memory();
     let post = |content_type: &str, more: &str, body: &[u8]| {
         let head = format!("POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: {content_type}\r\n{more}");
         [format!("{head}content-length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
@@ -293,12 +290,12 @@ fn the_receiver_of_spans_refuses_what_is_none() {
         let shown = String::from_utf8_lossy(&request[..request.len().min(200)]).into_owned();
         let reply = Connection::open(receiver).and_then(|mut receiver| {
             receiver.send(&request)?;
-            receiver.reply()
+            receiver.receive()
         });
         assert_eq!(reply.unwrap_or_else(|error| panic!("{shown}: {error}")).status, status, "{shown}");
     }
     assert_eq!(Connection::open(pages).and_then(|mut pages| pages.get("/api/echo", "")).unwrap().status, 200);
-    let grown = resident(viewer.id()) - before;
+    let grown = mib(viewer.process().memory().saturating_sub(before));
     assert!(grown < 128.0, "{grown} MiB more");
-    assert!(!viewer.text().contains("panicked"), "{}", viewer.text());
+    assert!(!viewer.process().text().contains("panicked"), "{}", viewer.process().text());
 }

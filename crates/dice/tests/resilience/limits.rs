@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 
 use reqwest::blocking::Client;
 
-use crate::common::{eventually, http};
+use test_support::{eventually, http, raw::Connection};
+
+use crate::common::service::{NO_EXPORT, Service};
 use crate::figure;
 use crate::load::{Load, Manner};
-use crate::raw::Connection;
-use crate::role::{NO_EXPORT, Role};
 use crate::services::Services;
 
 #[test]
 fn a_full_queue_refuses_at_once_and_empties_again() {
-    let die_service = Role::start("die-service", &[NO_EXPORT]);
+    let die_service = Service::start("die-service", &[NO_EXPORT]);
     let limits = [("MAX_CONCURRENT_ROLLS", "2"), ("MAX_QUEUED_ROLLS", "3"), ("ROLL_DELAY_MAX_MS", "60000")];
     let own = [("DIE_SERVICE_URL", &*die_service.url), ("ROLL_SEED", "1"), NO_EXPORT];
-    let service = Role::start("dice-roller", &[own, limits].concat());
+    let service = Service::start("dice-roller", &[own, limits].concat());
 
     let mut clients: Vec<_> = (0..5).map(|_| Connection::open(&service.url).unwrap()).collect();
     clients.iter_mut().for_each(|client| client.send(b"GET /roll?die=fair HTTP/1.1\r\nhost: x\r\n\r\n").unwrap());
@@ -38,7 +38,7 @@ fn a_full_queue_refuses_at_once_and_empties_again() {
     took.sort();
     assert!(took[15] < Duration::from_millis(100), "{took:?}");
     assert_eq!(service.sum("http_requests_total", "4xx"), 30.0);
-    die_service.go_on();
+    die_service.resume();
 
     drop(clients);
     eventually("an empty queue", || (service.metric("async_rolls_queued") == 0.0).then_some(()));
@@ -54,9 +54,9 @@ fn a_full_queue_refuses_at_once_and_empties_again() {
 
 #[test]
 fn no_more_rolls_at_once_than_allowed() {
-    let die_service = Role::start("die-service", &[NO_EXPORT]);
+    let die_service = Service::start("die-service", &[NO_EXPORT]);
     let own = [("DIE_SERVICE_URL", &*die_service.url), ("MAX_CONCURRENT_ROLLS", "3"), ("ROLL_DELAY_MAX_MS", "50")];
-    let service = Role::start("dice-roller", &[&own[..], &[NO_EXPORT]].concat());
+    let service = Service::start("dice-roller", &[&own[..], &[NO_EXPORT]].concat());
     let started = Instant::now();
     let load = Load::start(
         &service.url,
@@ -109,14 +109,15 @@ fn callers_in_a_hurry_open_no_breaker() {
 
 #[test]
 fn one_address_cannot_starve_another() {
-    let (die_service, own) = (Role::start("die-service", &[NO_EXPORT]), [NO_EXPORT, ("RATE_LIMIT_PER_SECOND", "20")]);
+    let (die_service, own) =
+        (Service::start("die-service", &[NO_EXPORT]), [NO_EXPORT, ("RATE_LIMIT_PER_SECOND", "20")]);
     let behind = [("DIE_SERVICE_URL", &*die_service.url), ("ROLL_DELAY_MAX_MS", "0"), NO_EXPORT];
-    let dice_roller = Role::start("dice-roller", &behind);
+    let dice_roller = Service::start("dice-roller", &behind);
     let urls = [("DIE_SERVICE_URL", &*die_service.url), ("DICE_ROLLER_URL", &*dice_roller.url)];
-    let frontend = Role::start("frontend", &[urls, own].concat());
+    let frontend = Service::start("frontend", &[urls, own].concat());
     let url = format!("{}/roll?die=fair", frontend.url);
 
-    let _ = http(); // TLS has an implementation from here on
+    let _ = http::client(); // TLS has an implementation from here on
     let from = |last: u8| {
         let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
         Client::builder().no_proxy().local_address(address).build().unwrap()

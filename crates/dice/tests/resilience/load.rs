@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::raw::Connection;
+use test_support::raw::Connection;
 
 /// Clients under way.
 pub(crate) struct Load {
@@ -17,7 +17,7 @@ pub(crate) struct Load {
 /// What the clients saw.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Each answer: when it came, its status, how long it took.
+    /// Each response: when it came, its status, how long it took.
     pub(crate) answers: Vec<(Instant, u16, Duration)>,
     /// Requests that were taken and never answered. A kept connection that ends between two requests is not among them:
     /// a client then asks again (RFC 9112, section 9.3.1).
@@ -77,7 +77,7 @@ fn ask_on(url: &str, target: &str, manner: Manner, stop: &AtomicBool) -> Tally {
                 let closes = reply.header("connection").is_some_and(|value| value == "close");
                 kept = (!manner.fresh && !closes).then_some(connection);
             }
-            Err(error) if connection.answered > 0 && error.kind() != ErrorKind::WouldBlock => (),
+            Err(error) if connection.responses > 0 && error.kind() != ErrorKind::WouldBlock => (),
             Err(_) => tally.lost += 1,
         }
     }
@@ -104,7 +104,7 @@ impl Tally {
         Tally { answers: self.answers.iter().filter(within).copied().collect(), lost: 0 }
     }
 
-    /// How long after `moment` the first answer of that status came.
+    /// How long after `moment` the first response of that status came.
     pub(crate) fn first_after(&self, moment: Instant, status: u16) -> Option<Duration> {
         let wanted = |(at, answered, _): &&(Instant, u16, Duration)| *at >= moment && *answered == status;
         self.answers.iter().find(wanted).map(|(at, _, _)| *at - moment)

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{sleep, spawn};
 use std::time::Duration;
 
-use crate::role::free_port;
+use test_support::ports;
 
 /// What becomes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(crate) enum Line {
     Down,
     /// It is taken, and nothing ever comes back.
     Stalls,
-    /// The request gets through; the answer breaks off within its first line.
+    /// The request gets through; the response breaks off within its first line.
     Breaks,
 }
 
@@ -38,7 +38,7 @@ impl Proxy {
     pub(crate) fn start(upstream: &str) -> Self {
         let upstream = upstream.trim_start_matches("http://").to_owned();
         let shared = Arc::new(Shared { upstream, line: Mutex::new(Line::Works), open: Mutex::default() });
-        let (of_thread, port) = (shared.clone(), free_port());
+        let (of_thread, port) = (shared.clone(), ports::free());
         let first = TcpListener::bind(("127.0.0.1", port)).unwrap();
         spawn(move || of_thread.listen(first));
         Self { url: format!("http://127.0.0.1:{port}"), shared }

@@ -1,27 +1,28 @@
 //! The three services together, and what must be true of them whatever they were sent.
 
-use crate::common::metrics;
-use crate::role::{NO_EXPORT, Role};
+use test_support::http;
+
+use crate::common::service::{NO_EXPORT, Service};
 
 /// Running, without simulated work.
 pub(crate) struct Services {
-    pub(crate) die_service: Role,
-    pub(crate) dice_roller: Role,
-    pub(crate) frontend: Role,
+    pub(crate) die_service: Service,
+    pub(crate) dice_roller: Service,
+    pub(crate) frontend: Service,
 }
 
 impl Services {
     pub(crate) fn start() -> Self {
-        let die_service = Role::start("die-service", &[NO_EXPORT]);
+        let die_service = Service::start("die-service", &[NO_EXPORT]);
         let behind = [("DIE_SERVICE_URL", &*die_service.url), ("ROLL_DELAY_MAX_MS", "0"), NO_EXPORT];
-        let dice_roller = Role::start("dice-roller", &behind);
+        let dice_roller = Service::start("dice-roller", &behind);
         let urls = [("DIE_SERVICE_URL", &*die_service.url), ("DICE_ROLLER_URL", &*dice_roller.url), NO_EXPORT];
-        let frontend = Role::start("frontend", &urls);
+        let frontend = Service::start("frontend", &urls);
         Self { die_service, dice_roller, frontend }
     }
 
     /// Each with a route that takes the name of a die.
-    pub(crate) fn with_targets(&self) -> [(&Role, &'static str); 3] {
+    pub(crate) fn with_targets(&self) -> [(&Service, &'static str); 3] {
         [(&self.die_service, "/dice?identifier="), (&self.dice_roller, "/roll?die="), (&self.frontend, "/roll?die=")]
     }
 
@@ -43,10 +44,10 @@ impl Services {
 }
 
 /// No label has a value that a client made up.
-pub(crate) fn check_labels(service: &Role) {
+pub(crate) fn check_labels(service: &Service) {
     let dice = ["fair", "risky", "extreme", "unknown"];
     let methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "_OTHER"];
-    let samples = metrics(&service.url);
+    let samples = http::metrics(&service.url);
     assert!(samples.len() < 1500, "{} samples", samples.len());
     for sample in samples.keys() {
         let labels = sample.split_once('{').map_or("", |(_, labels)| labels.trim_end_matches('}'));

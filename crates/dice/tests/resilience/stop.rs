@@ -3,40 +3,41 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::collector::Collector;
+use test_support::OtlpReceiver;
+
+use crate::common::service::{NO_EXPORT, Service};
 use crate::figure;
 use crate::load::{Load, Manner};
 use crate::proxy::{Line, Proxy};
-use crate::role::{NO_EXPORT, Role};
 
 const KEPT: Manner = Manner { clients: 4, pause: Duration::ZERO, fresh: false };
 const FRESH: Manner = Manner { clients: 8, pause: Duration::ZERO, fresh: true };
 
 #[test]
 fn die_service_loses_nothing() {
-    let collector = Collector::start();
+    let collector = OtlpReceiver::start();
     let exporter = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url)];
-    let service = Role::start("die-service", &[&exporter[..], &QUEUE].concat());
+    let service = Service::start("die-service", &[&exporter[..], &QUEUE].concat());
     loses_nothing(service, &collector, "/dice?identifier=fair");
 }
 
 #[test]
 fn dice_roller_loses_nothing() {
-    let (collector, die_service) = (Collector::start(), Role::start("die-service", &[NO_EXPORT]));
+    let (collector, die_service) = (OtlpReceiver::start(), Service::start("die-service", &[NO_EXPORT]));
     let own = [("DIE_SERVICE_URL", &*die_service.url), ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url)];
-    let service = Role::start("dice-roller", &[&own[..], &[("ROLL_DELAY_MAX_MS", "100")], &QUEUE].concat());
+    let service = Service::start("dice-roller", &[&own[..], &[("ROLL_DELAY_MAX_MS", "100")], &QUEUE].concat());
     loses_nothing(service, &collector, "/roll-async?die=fair&times=5");
 }
 
 #[test]
 fn frontend_loses_nothing() {
-    let (collector, die_service) = (Collector::start(), Role::start("die-service", &[NO_EXPORT]));
+    let (collector, die_service) = (OtlpReceiver::start(), Service::start("die-service", &[NO_EXPORT]));
     let behind = [("DIE_SERVICE_URL", &*die_service.url), ("ROLL_DELAY_MAX_MS", "100"), NO_EXPORT];
-    let dice_roller = Role::start("dice-roller", &behind);
+    let dice_roller = Service::start("dice-roller", &behind);
     let own = [("DIE_SERVICE_URL", &*die_service.url), ("DICE_ROLLER_URL", &*dice_roller.url)];
     let exporter = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url)];
     loses_nothing(
-        Role::start("frontend", &[&own[..], &exporter, &QUEUE].concat()),
+        Service::start("frontend", &[&own[..], &exporter, &QUEUE].concat()),
         &collector,
         "/roll-async?die=fair&times=5",
     );
@@ -49,7 +50,7 @@ const QUEUE: [(&str, &str); 3] = [
     ("OTEL_BSP_SCHEDULE_DELAY", "1000"),
 ];
 
-fn loses_nothing(service: Role, collector: &Collector, target: &str) {
+fn loses_nothing(mut service: Service, collector: &OtlpReceiver, target: &str) {
     let name = service.name;
     let loads = [KEPT, FRESH].map(|manner| Load::start(&service.url, target, manner));
     sleep(Duration::from_millis(1500));
@@ -64,7 +65,7 @@ fn loses_nothing(service: Role, collector: &Collector, target: &str) {
     }
     assert_eq!((kept.lost, fresh.lost), (0, 0), "of {} and {}", kept.answers.len(), fresh.answers.len());
     let answers = kept.answers.len() + fresh.answers.len();
-    assert_eq!(collector.server_spans(), answers, "one span for each answer, one answer for each span");
+    assert_eq!(collector.server_spans(), answers, "one span for each response, one response for each span");
     assert!(lines.iter().all(|line| !line["message"].as_str().is_some_and(|text| text.starts_with("Spans were lost"))));
     figure(&format!(
         "SIGTERM to {name} under load: {answers} answers, 0 lost, {answers} server spans, end after {took:?}"
@@ -76,7 +77,8 @@ fn a_receiver_that_never_answers_does_not_hold_the_end_up_and_the_loss_is_named(
     let line = Proxy::start("127.0.0.1:1");
     line.set(Line::Stalls);
     let patient = [("OTEL_EXPORTER_OTLP_TIMEOUT", "600000"), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
-    let service = Role::start("die-service", &[&[("OTEL_EXPORTER_OTLP_ENDPOINT", &*line.url)], &patient[..]].concat());
+    let mut service =
+        Service::start("die-service", &[&[("OTEL_EXPORTER_OTLP_ENDPOINT", &*line.url)], &patient[..]].concat());
     for _ in 0..20 {
         assert_eq!(service.get("/dice").status, 200);
     }

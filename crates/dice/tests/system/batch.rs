@@ -3,19 +3,22 @@
 use serde_json::{Value, json};
 use tempo_client::{Span, Status, Trace};
 
+use test_support::Response;
+
+use crate::common::System;
+
 use crate::common::backend::One;
-use crate::common::{Answer, System};
 
 /// A batch of ten through frontend, and its trace, from a system that has stopped.
-fn batch(more: &str) -> (Answer, Trace) {
+fn batch(more: &str) -> (Response, Trace) {
     let mut system = System::start(&[("ROLL_SEED", "1"), ("ROLL_DELAY_MAX_MS", "300")]);
-    let answer = system.get(&format!("/roll-async?times=10&{more}"));
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    let id = answer.trace_id();
+    let response = system.get(&format!("/roll-async?times=10&{more}"));
+    assert_eq!(response.status, 200, "{}", response.text());
+    let id = response.trace_id();
     system.stop();
     let trace = system.trace(&id, 15);
     assert_eq!(trace.spans.len(), 15);
-    (answer, trace)
+    (response, trace)
 }
 
 /// The spans of the rolls, by their index.
@@ -49,8 +52,8 @@ fn a_concurrency_of_five_keeps_five_under_way() {
 
 #[test]
 fn best_effort_answers_with_the_rolls_that_did_not_fail_and_the_parent_tells_their_order() {
-    let (answer, trace) = batch("die=extreme&strategy=best-effort");
-    let (rolls, body) = (rolls(&trace), answer.json());
+    let (response, trace) = batch("die=extreme&strategy=best-effort");
+    let (rolls, body) = (rolls(&trace), response.json());
     assert_eq!(at_once(&rolls), 10);
     let failed: Vec<_> = (0..10).filter(|index| rolls[*index].status == Status::Error).collect();
     assert!((1..10).contains(&failed.len()), "this seed shows nothing: {failed:?}");

@@ -5,24 +5,27 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tempo_client::{Status, Trace};
 
+use test_support::http;
+
+use crate::common::System;
+
 use crate::common::backend::One;
-use crate::common::{System, answer, http};
 
 /// The trace of one request to frontend, from a system that has stopped, so that nothing comes after it.
 fn click(path: &str, spans: usize) -> (System, Trace) {
     // With this seed the shortest of the first five rolls takes half a second: time enough to start all of them.
     let mut system = System::start(&[("ROLL_SEED", "3")]);
-    let answer = answer(http().get(system.ports.frontend() + path).header("user-agent", "a person"));
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    let id = answer.trace_id();
-    assert!(answer.traceresponse.unwrap().starts_with(&format!("00-{id}-")));
+    let response = http::send(http::client().get(system.ports.frontend() + path).header("user-agent", "a person"));
+    assert_eq!(response.status, 200, "{}", response.text());
+    let id = response.trace_id();
+    assert!(response.header("traceresponse").unwrap().starts_with(&format!("00-{id}-")));
     system.stop();
     let trace = system.trace(&id, spans);
     (system, trace)
 }
 
 #[test]
-fn five_dice_at_once_are_one_trace_of_ten_spans() {
+fn batch_of_five_is_one_trace_of_ten_spans() {
     let (_, trace) = click("/roll-async?die=fair&times=5", 10);
     let contract = "\
 GET /roll-async SERVER frontend
@@ -41,7 +44,7 @@ GET /roll-async SERVER frontend
 }
 
 #[test]
-fn one_die_is_a_trace_of_five_spans() {
+fn single_roll_is_one_trace_of_five_spans() {
     let (_, trace) = click("/roll?die=fair", 5);
     let contract = "\
 GET /roll SERVER frontend
@@ -63,11 +66,11 @@ fn rolls_of_a_batch_overlap() {
 
     let batch = trace.one("GET /roll-async", "SERVER", "dice-roller");
     assert!(rolls.iter().all(|roll| batch.start <= roll.start && roll.end <= batch.end));
-    let one_after_the_other: u64 = rolls.iter().map(|roll| roll.end - roll.start).sum();
-    assert!(batch.end - batch.start < one_after_the_other);
+    let sequential: u64 = rolls.iter().map(|roll| roll.end - roll.start).sum();
+    assert!(batch.end - batch.start < sequential);
 }
 
-/// Exactly these attributes: nothing of the bridge's own bookkeeping, numbers as numbers, lists as lists.
+/// Exactly these attributes: none that the bridge adds for itself, numbers as numbers, lists as lists.
 #[test]
 fn spans_carry_the_attributes_of_the_contract() {
     let (system, trace) = click("/roll-async?die=fair&times=5", 10);
@@ -139,7 +142,7 @@ fn spans_carry_the_attributes_of_the_contract() {
 }
 
 #[test]
-fn every_span_that_the_log_names_was_exported_by_who_wrote_the_line() {
+fn every_span_id_in_the_log_was_exported_by_the_same_service() {
     let (system, trace) = click("/roll-async?die=fair&times=5", 10);
     let mut traces = BTreeMap::new();
     let mut lines = 0;
@@ -159,11 +162,12 @@ fn every_span_that_the_log_names_was_exported_by_who_wrote_the_line() {
 }
 
 #[test]
-fn the_trace_of_the_caller_goes_on_and_a_malformed_one_does_not() {
+fn trace_of_caller_is_continued_and_malformed_one_is_not() {
     let mut system = System::start(&[("ROLL_DELAY_MAX_MS", "0")]);
     let (id, parent) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
     let roll = |traceparent: &str| {
-        answer(http().get(system.ports.frontend() + "/roll?die=fair").header("traceparent", traceparent)).trace_id()
+        http::send(http::client().get(system.ports.frontend() + "/roll?die=fair").header("traceparent", traceparent))
+            .trace_id()
     };
     assert_eq!(roll(&format!("00-{id}-{parent}-01")), id);
     for malformed in [

@@ -1,17 +1,16 @@
-//! `dice` without a role: what it says, and how it ends in good and bad times.
+//! `dice` without a subcommand: what it writes, and how it stops.
 
 use std::net::TcpListener;
 
-use nix::sys::signal::Signal;
+use test_support::{Process, Signal, eventually, http, ports};
 
-use crate::common::process::Process;
-use crate::common::{Ports, answer, eventually, http, launch, launch_until, metrics};
+use crate::common::{Ports, dice, launch, launch_until};
 
 const PORTS: [u16; 5] = [3200, 4318, 8106, 8107, 8108];
 
 /// Waits until nobody listens any more where this system did.
-fn wait_until_gone(ports: Ports) {
-    let free = |port: &u16| TcpListener::bind(("127.0.0.1", port + ports.offset)).is_ok();
+fn wait_until_gone(system: Ports) {
+    let free = |port: &u16| ports::is_free(port + system.offset);
     eventually("all ports free again", || PORTS.iter().all(free).then_some(()));
 }
 
@@ -24,29 +23,29 @@ fn error_of(launcher: &Process) -> String {
 }
 
 #[test]
-fn it_says_what_runs_where_and_that_is_true() {
+fn printed_addresses_and_commands_work() {
     let (mut launcher, ports) = launch(&[("ROLL_DELAY_MAX_MS", "0")]);
     launcher.wait_for(|line| line.starts_with("  trace-viewer"));
     let text = launcher.text();
     for url in [ports.frontend(), ports.dice_roller(), ports.die_service(), ports.viewer()] {
         assert!(text.contains(&format!("  {url}  ")), "{url} is not in:\n{text}");
-        assert_eq!(answer(http().get(format!("{url}/ready"))).status, 200);
+        assert_eq!(http::get(format!("{url}/ready")).status, 200);
     }
-    // What it proposes to try does what it says.
+    // Each command that it prints works.
     let tries: Vec<_> = text.lines().filter_map(|line| line.split_once("curl '")?.1.strip_suffix('\'')).collect();
     assert_eq!(tries.len(), 4);
     for url in tries {
-        assert_eq!(answer(http().get(url)).status, 200, "{url}");
+        assert_eq!(http::get(url).status, 200, "{url}");
     }
     let line = launcher.wait_for(|line| line.contains("Async roll batch completed"));
     assert!(line.contains("  dice-roller   INFO     Async roll batch completed  die_type=fair times=5"), "{line}");
 
     // The page leads to this system's own viewer, which has the trace.
-    let page = answer(http().get(ports.frontend())).text;
+    let page = http::get(ports.frontend()).text();
     assert!(page.contains(&format!("{}/trace/{{trace_id}}", ports.viewer())), "{page}");
-    let id = answer(http().get(ports.frontend() + "/roll?die=fair")).trace_id();
+    let id = http::get(ports.frontend() + "/roll?die=fair").trace_id();
     let trace = format!("{}/api/traces/{id}", ports.viewer());
-    eventually("the trace in the viewer", || (answer(http().get(&trace)).status == 200).then_some(()));
+    eventually("the trace in the viewer", || (http::get(&trace).status == 200).then_some(()));
     assert!(launcher.stop().success());
 }
 
@@ -66,11 +65,11 @@ fn ctrl_c_stops_callers_first_and_the_viewer_last() {
 }
 
 #[test]
-fn a_second_ctrl_c_ends_all_at_once() {
+fn second_ctrl_c_kills_all() {
     let (mut launcher, ports) = launch(&[("ROLL_DELAY_MAX_MS", "60000"), ("ROLL_SEED", "1")]);
     let url = ports.frontend() + "/roll-async?die=fair&times=20";
-    let client = std::thread::spawn(move || http().get(url).send().is_err());
-    let rolls = || metrics(&ports.dice_roller())["async_rolls_in_progress"];
+    let client = std::thread::spawn(move || http::client().get(url).send().is_err());
+    let rolls = || http::metrics(&ports.dice_roller())["async_rolls_in_progress"];
     eventually("rolls under way", || (rolls() > 0.0).then_some(()));
 
     launcher.signal(Signal::SIGINT);
@@ -83,12 +82,12 @@ fn a_second_ctrl_c_ends_all_at_once() {
 }
 
 #[test]
-fn a_reader_that_stops_holds_up_nothing() {
+fn stopped_reader_delays_nothing() {
     let (mut launcher, ports) = launch(&[("ROLL_DELAY_MAX_MS", "0")]);
     launcher.stop_reading();
     // 26 lines each: more than the pipes and the queue between a service and its reader take.
     for _ in 0..100 {
-        assert_eq!(answer(http().get(ports.frontend() + "/roll-async?die=fair&times=20")).status, 200);
+        assert_eq!(http::get(ports.frontend() + "/roll-async?die=fair&times=20").status, 200);
     }
     assert!(launcher.stop().success());
     assert!(launcher.text().contains("Async roll batch completed"));
@@ -96,11 +95,11 @@ fn a_reader_that_stops_holds_up_nothing() {
 }
 
 #[test]
-fn a_taken_port_is_said_before_anything_starts() {
+fn taken_port_is_reported_before_anything_starts() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let offset = port - 8107;
-    let mut launcher = Process::start(&["--port-offset", &offset.to_string()], &[]);
+    let mut launcher = dice(&["--port-offset", &offset.to_string()], &[]);
     assert_eq!(launcher.wait().code(), Some(1));
     let lines = launcher.lines();
     let [line] = lines.as_slice() else { panic!("not one line: {lines:#?}") };
@@ -109,7 +108,7 @@ fn a_taken_port_is_said_before_anything_starts() {
 }
 
 #[test]
-fn a_service_that_cannot_start_is_named_with_its_own_words() {
+fn service_that_cannot_start_is_named_with_its_error() {
     let (mut launcher, _) = launch_until("error: die-service", &[("DIE_SPECIFICATIONS", "no-such-file.json")]);
     assert_eq!(launcher.wait().code(), Some(1));
     let error = error_of(&launcher);
@@ -120,7 +119,7 @@ fn a_service_that_cannot_start_is_named_with_its_own_words() {
 
 #[cfg(target_os = "linux")] // finds processes in /proc
 #[test]
-fn a_service_that_dies_takes_the_others_with_it_in_order() {
+fn killed_service_stops_the_others_in_order() {
     let (mut launcher, ports) = launch(&[("LOG_FORMAT", "json")]);
     nix::sys::signal::kill(child(&launcher, "dice-roller"), Signal::SIGKILL).unwrap();
     assert_eq!(launcher.wait().code(), Some(1));
@@ -131,7 +130,7 @@ fn a_service_that_dies_takes_the_others_with_it_in_order() {
 }
 
 #[test]
-fn a_launcher_that_is_killed_leaves_nothing_behind() {
+fn killed_launcher_leaves_no_process() {
     let (mut launcher, ports) = launch(&[]);
     launcher.signal(Signal::SIGKILL);
     launcher.wait();

@@ -1,4 +1,4 @@
-//! The whole system, from the outside: real processes, real requests, and what they leave behind.
+//! The whole system, from the outside: real processes, real requests, and what leaves them.
 #![allow(clippy::unwrap_used)] // a panic is how a test reports
 
 #[path = "../common/mod.rs"]
@@ -6,7 +6,7 @@ mod common;
 
 mod batch;
 mod click;
+mod interruptions;
 mod launcher;
-mod life;
 mod metrics;
 mod settings;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::common::{System, metrics};
+use test_support::http;
+
+use crate::common::System;
 
 /// What moved between two looks. Times and their distribution vary; how many there were does not.
 fn moved(before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>) -> BTreeMap<String, f64> {
@@ -25,8 +27,9 @@ fn metrics_move_by_what_was_sent() {
     let system = System::start(&[("ROLL_DELAY_MAX_MS", "0")]);
     // What frontend asks by itself, at its start, is over then.
     system.launcher.wait_for(|line| line.contains("Die list fetched"));
-    let look =
-        || [system.ports.frontend(), system.ports.dice_roller(), system.ports.die_service()].map(|url| metrics(&url));
+    let look = || {
+        [system.ports.frontend(), system.ports.dice_roller(), system.ports.die_service()].map(|url| http::metrics(&url))
+    };
     let before = look();
 
     let mut rolled = 0.0;

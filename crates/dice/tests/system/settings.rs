@@ -1,17 +1,18 @@
-//! The standard OpenTelemetry environment: what each value does to the whole system, and how a wrong one is said.
+//! The standard OpenTelemetry environment: the effect of each value on the whole system, and the error for a wrong one.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::sync::mpsc;
 
-use crate::common::process::Process;
-use crate::common::{System, answer, http, metrics};
+use test_support::http;
+
+use crate::common::{System, dice};
 
 #[test]
-fn without_an_exporter_there_are_ids_and_nothing_leaves() {
+fn without_exporter_lines_have_ids_and_no_span_leaves() {
     let mut system = System::start(&[("OTEL_TRACES_EXPORTER", "none"), ("ROLL_DELAY_MAX_MS", "0")]);
     let id = system.get("/roll?die=fair").trace_id();
-    let exported = metrics(&system.ports.frontend())["telemetry_spans_exported_total"];
+    let exported = http::metrics(&system.ports.frontend())["telemetry_spans_exported_total"];
     system.stop();
     assert_eq!(exported, 0.0);
     assert!(system.backend.find(&id).is_none());
@@ -23,7 +24,7 @@ fn without_an_exporter_there_are_ids_and_nothing_leaves() {
     assert_eq!(services, [Some(id.clone()), Some(id.clone()), Some(id)]);
 }
 
-/// What stands in for die-service tells the headers of each request for a die.
+/// A stand-in for die-service that returns the headers of each request for a die.
 fn recorder() -> (String, mpsc::Receiver<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -46,15 +47,15 @@ fn recorder() -> (String, mpsc::Receiver<Vec<String>>) {
 }
 
 #[test]
-fn switched_off_the_context_of_the_caller_passes_through_untouched() {
+fn disabled_sdk_forwards_context_of_caller_unchanged() {
     let (url, told) = recorder();
     let mut system =
         System::start(&[("OTEL_SDK_DISABLED", "true"), ("DIE_SERVICE_URL", &url), ("ROLL_DELAY_MAX_MS", "0")]);
     let (traceparent, tracestate) = ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=1,b=2");
-    let request = http().get(system.ports.frontend() + "/roll?die=fair");
-    let answer = answer(request.header("traceparent", traceparent).header("tracestate", tracestate));
-    assert_eq!(answer.json(), serde_json::json!({"roll": 1}));
-    assert_eq!(answer.traceresponse, None);
+    let request = http::client().get(system.ports.frontend() + "/roll?die=fair");
+    let response = http::send(request.header("traceparent", traceparent).header("tracestate", tracestate));
+    assert_eq!(response.json(), serde_json::json!({"roll": 1}));
+    assert_eq!(response.header("traceresponse"), None);
 
     let head = told.recv().unwrap();
     assert!(head.contains(&format!("traceparent: {traceparent}")), "{head:?}");
@@ -65,7 +66,7 @@ fn switched_off_the_context_of_the_caller_passes_through_untouched() {
 }
 
 #[test]
-fn a_value_that_is_not_understood_stops_a_service_before_it_binds() {
+fn invalid_value_stops_service_before_it_binds() {
     // The service would not get this port: were it to try, it would complain of that.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -94,7 +95,7 @@ fn a_value_that_is_not_understood_stops_a_service_before_it_binds() {
         ("OTEL_BSP_SCHEDULE_DELAY", "1.5", "a number from 1"),
         ("OTEL_BSP_EXPORT_TIMEOUT", "-", "a number from 1"),
     ] {
-        let mut service = Process::start(&["die-service"], &[("PORT", &port), (name, value)]);
+        let mut service = dice(&["die-service"], &[("PORT", &*port), (name, value)]);
         let status = service.wait();
         let lines = service.lines();
         let [line] = lines.as_slice() else { panic!("{name}={value}: not one line: {lines:#?}") };
@@ -102,7 +103,7 @@ fn a_value_that_is_not_understood_stops_a_service_before_it_binds() {
         assert!(line.starts_with(&format!("error: {name} (--")), "{line}");
         assert!(line.contains(&format!("'{value}'")) && line.contains(allowed), "{line}");
     } // An empty value counts as unset: this one gets as far as the port.
-    let mut service = Process::start(&["die-service"], &[("PORT", &port), ("OTEL_TRACES_EXPORTER", "")]);
+    let mut service = dice(&["die-service"], &[("PORT", &*port), ("OTEL_TRACES_EXPORTER", "")]);
     assert_eq!(service.wait().code(), Some(1));
     assert!(service.text().contains("cannot listen"), "{}", service.text());
 }

@@ -1,12 +1,12 @@
-//! The viewer as a process of its own, on free ports, asked over HTTP.
+//! The viewer as a process of its own, on free ports, used over HTTP.
 //!
-//! `tempo.rs` holds what Tempo 3 was recorded to answer. With `TEMPO_URL` and `TEMPO_OTLP_URL` set, those tests ask a
+//! `tempo.rs` has responses recorded from Tempo 3. With `TEMPO_URL` and `TEMPO_OTLP_URL` set, those tests use a
 //! real Tempo instead.
 
 mod ingest;
-mod life;
 mod limits;
 mod pages;
 mod search;
+mod startup;
 mod support;
 mod tempo;

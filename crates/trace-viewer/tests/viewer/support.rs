@@ -1,38 +1,29 @@
-//! Starts a viewer, sends it spans, asks it.
+//! Starts a viewer, sends it spans, reads from it.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use reqwest::blocking::{Client, Response};
 use serde_json::{Value, json};
+use test_support::{Process, Signal};
 
-/// A viewer that runs, and ends with the test.
+/// A viewer that runs, and stops with the test.
 pub(crate) struct Viewer {
-    child: Child,
-    log: BufReader<std::process::ChildStdout>,
+    process: Process,
     pub(crate) pages: String,
     pub(crate) otlp: String,
 }
 
-/// The program, with settings; nothing of the environment that the tests run in.
-pub(crate) fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trace-viewer"));
-    command.env_clear().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+/// The program, with nothing in its environment but these variables.
+pub(crate) fn program(arguments: &[&str], environment: &[(&str, &str)]) -> Process {
+    Process::start(env!("CARGO_BIN_EXE_trace-viewer"), arguments, environment)
 }
 
 impl Viewer {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut child = program(&["--port=0", "--otlp-port=0"]).args(arguments).spawn().expect("the viewer starts");
-        let mut log = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut line = String::new();
-        log.read_line(&mut line).expect("a first log line");
-        let first: Value = serde_json::from_str(&line).expect("JSON");
-        assert_eq!(first["message"], "Trace viewer starting up");
-        let url = |field: &str| format!("http://{}", first[field].as_str().expect("an address"));
-        Self { child, log, pages: url("address"), otlp: url("otlp_address") }
+        let process = program(&[&["--port=0", "--otlp-port=0"], arguments].concat(), &[]);
+        Self { pages: process.url("address"), otlp: process.url("otlp_address"), process }
     }
 
     pub(crate) fn get(&self, path: &str) -> Response {
@@ -60,35 +51,21 @@ impl Viewer {
 
     /// The most memory in bytes that the process has had resident, where the system tells.
     pub(crate) fn memory(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        most.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+        cfg!(target_os = "linux").then(|| self.process.peak_memory())
     }
 
-    pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
-        assert!(sent.expect("kill runs").success());
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
     }
 
-    /// Waits for the end; the log lines that were left.
+    /// Waits until it has exited, and returns its log lines.
     pub(crate) fn wait(mut self) -> (ExitStatus, Vec<Value>) {
-        let status = self.child.wait().expect("an end");
-        let lines = (&mut self.log).lines().map(|line| serde_json::from_str(&line.expect("text")).expect("JSON"));
-        (status, lines.collect())
-    }
-}
-
-impl Drop for Viewer {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        (self.process.wait(), self.process.json_lines())
     }
 }
 
 pub(crate) fn client() -> Client {
-    // Another test may have been first.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    test_support::http::tls();
     Client::new()
 }
 

@@ -8,14 +8,16 @@
 mod processes;
 mod stub;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tempo_client::Trace;
+use test_support::{Finished, NOWHERE, Process, Signal, eventually, http};
 
-use processes::{Program, System};
+use processes::{System, async_performance, generate_traffic};
 use stub::StallingFrontend;
 
 /// A name, and what it does with a directory of its own.
@@ -26,15 +28,15 @@ fn main() -> ExitCode {
         return processes::serve(&role);
     }
     let tests: [Test; 10] = [
-        ("a_request_is_a_root_span_with_its_call_below", a_request_is_a_root_span_with_its_call_below),
-        ("the_backend_holds_what_the_manifest_says", the_backend_holds_what_the_manifest_says),
-        ("verify_finds_the_spans_of_a_service_that_does_not_export", verify_finds_lost_spans),
-        ("requests_without_an_answer_are_marked", requests_without_an_answer_are_marked),
-        ("the_same_seed_makes_the_same_requests", the_same_seed_makes_the_same_requests),
-        ("a_stall_counts_for_all_who_came_meanwhile", a_stall_counts_for_all_who_came_meanwhile),
-        ("ctrl_c_ends_with_the_summary", ctrl_c_ends_with_the_summary),
-        ("what_cannot_work_is_said", what_cannot_work_is_said),
-        ("the_performance_report_agrees_with_itself", the_performance_report_agrees_with_itself),
+        ("request_is_root_span_with_its_call_below", request_is_root_span_with_its_call_below),
+        ("backend_has_the_spans_of_the_manifest", backend_has_the_spans_of_the_manifest),
+        ("verify_lists_lost_spans", verify_lists_lost_spans),
+        ("requests_without_response_are_not_exact", requests_without_response_are_not_exact),
+        ("same_seed_makes_same_requests", same_seed_makes_same_requests),
+        ("stall_counts_for_all_requests_planned_meanwhile", stall_counts_for_all_requests_planned_meanwhile),
+        ("ctrl_c_writes_the_summary", ctrl_c_writes_the_summary),
+        ("invalid_settings_are_reported", invalid_settings_are_reported),
+        ("performance_report_is_consistent", performance_report_is_consistent),
         ("failed_dice_are_left_out_of_the_averages", failed_dice_are_left_out_of_the_averages),
     ];
     let only = std::env::args().nth(1).filter(|arg| !arg.starts_with('-')).unwrap_or_default();
@@ -55,7 +57,7 @@ fn temporary_directory(name: &str) -> PathBuf {
 
 /// A run of users without think time, in JSON; returns its log lines and, last, its summary.
 fn traffic(system: &System, flags: &[&str]) -> (Vec<Value>, Value) {
-    let run = Program::traffic(system, flags).finish();
+    let run = system.traffic(flags).finish();
     assert!(run.status.success(), "{}", run.stderr);
     let mut lines: Vec<Value> = run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let summary = lines.pop().unwrap()["summary"].take();
@@ -64,77 +66,58 @@ fn traffic(system: &System, flags: &[&str]) -> (Vec<Value>, Value) {
 
 fn verify(system: &System, manifest: &str, wait: &str) -> (bool, Value) {
     let flags = ["verify", "--json", "--manifest", manifest, "--tempo-url", &system.viewer, "--wait", wait];
-    let run = Program::start(env!("CARGO_BIN_EXE_generate-traffic"), &flags, &[]).finish();
+    let run = generate_traffic(&flags, &[]).finish();
     (run.status.success(), serde_json::from_str(&run.stdout).unwrap())
 }
 
-/// The spans of a trace, by name, once its root and those of the frontend have arrived.
-fn spans(system: &System, trace_id: &str) -> HashMap<String, Value> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let url = format!("{}/api/traces/{trace_id}", system.viewer);
-    for _ in 0..400 {
-        let answer = reqwest::blocking::get(&url).unwrap();
-        let trace: Value = if answer.status() == 200 { answer.json().unwrap() } else { Value::Null };
-        let batches = trace["batches"].as_array().into_iter().flatten();
-        let scopes = batches.flat_map(|batch| batch["scopeSpans"].as_array().unwrap());
-        let spans = scopes.flat_map(|scope| scope["spans"].as_array().unwrap()).cloned();
-        let spans: HashMap<_, _> = spans.map(|span| (span["name"].as_str().unwrap().to_owned(), span)).collect();
-        if ["simulated_user", "GET /roll"].iter().all(|start| spans.keys().any(|name| name.starts_with(start))) {
-            return spans;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("trace {trace_id} did not arrive");
+/// The trace, once its root and the span of frontend have arrived.
+fn trace(system: &System, trace_id: &str) -> Trace {
+    let url = format!("{}/{}", system.viewer, tempo_client::trace_path(trace_id));
+    eventually(&format!("trace {trace_id}"), || {
+        let response = http::get(&url);
+        let trace = (response.status == 200).then(|| Trace::parse(&response.body).unwrap())?;
+        let has = |start: &str| trace.spans.iter().any(|span| span.name.starts_with(start));
+        (has("simulated_user") && has("GET /roll")).then_some(trace)
+    })
 }
 
-fn a_request_is_a_root_span_with_its_call_below(_: &Path) {
+fn request_is_root_span_with_its_call_below(_: &Path) {
     let system = System::start(&[]);
     let root = |flags: &[&str]| {
         let flags =
             [&["--num-users=1", "--max-rolls-per-user=1", "--dice=fair", "--max-async-rolls=1"], flags].concat();
         let (lines, _) = traffic(&system, &flags);
         let line = lines.iter().find(|line| line["message"].as_str().unwrap().contains(" result: ")).unwrap();
-        let root_id = line["span_id"].as_str().unwrap();
-        let mut spans = spans(&system, line["trace_id"].as_str().unwrap());
-        let route = spans.keys().find(|name| name.starts_with("GET /roll")).unwrap().clone();
-        assert_eq!(spans[&route]["kind"], "SPAN_KIND_SERVER", "the trace goes on in the services");
-        let name = spans.keys().find(|name| name.starts_with("simulated_user")).unwrap().clone();
-        let root = spans.remove(&name).unwrap();
-        assert_eq!((&root["kind"], &root["parentSpanId"]), (&"SPAN_KIND_INTERNAL".into(), &Value::Null), "{root_id}");
-        let attributes = root["attributes"].as_array().unwrap().iter();
-        let mut attributes: Vec<_> =
-            attributes.map(|one| format!("{}={}", one["key"].as_str().unwrap(), one["value"])).collect();
-        attributes.sort();
-        (name, line["message"].as_str().unwrap().rsplit(' ').next().unwrap().to_owned(), attributes)
+        let trace = trace(&system, line["trace_id"].as_str().unwrap());
+        let span = |start: &str| trace.spans.iter().find(|span| span.name.starts_with(start)).unwrap();
+        assert_eq!(span("GET /roll").kind, "SERVER", "the services continue the trace");
+        let root = span("simulated_user").clone();
+        assert_eq!((&*root.kind, &*root.parent_id), ("INTERNAL", ""), "{root:?}");
+        (line["message"].as_str().unwrap().rsplit(' ').next().unwrap().parse::<i64>().unwrap(), root)
     };
-    let common = |batch: &str| {
-        vec![
-            r#"die.type={"stringValue":"fair"}"#.to_owned(),
-            r#"request.number={"intValue":"1"}"#.to_owned(),
-            r#"request.status={"stringValue":"success"}"#.to_owned(),
-            r#"user.id={"stringValue":"1"}"#.to_owned(),
-            format!(r#"async.enabled={{"boolValue":{batch}}}"#),
-        ]
+    let common = |batch: bool| {
+        json!({
+            "die.type": "fair", "request.number": 1, "request.status": "success", "user.id": "1",
+            "async.enabled": batch,
+        })
     };
-    let sorted = |mut expected: Vec<String>, more: &[String]| {
-        expected.extend_from_slice(more);
-        expected.sort();
-        expected
-    };
-    let (name, total, attributes) = root(&["--async-probability=1"]);
-    let result = format!(r#"async.total_result={{"intValue":"{total}"}}"#);
-    let size = r#"async.batch_size={"intValue":"1"}"#.to_owned();
-    assert_eq!((&*name, attributes), ("simulated_user_async_request", sorted(common("true"), &[size, result])));
-    let (name, value, attributes) = root(&["--async-probability=0"]);
-    let result = format!(r#"roll.value={{"intValue":"{value}"}}"#);
-    assert_eq!((&*name, attributes), ("simulated_user_sync_request", sorted(common("false"), &[result])));
+
+    let (total, span) = root(&["--async-probability=1"]);
+    let mut expected = common(true);
+    (expected["async.batch_size"], expected["async.total_result"]) = (1.into(), total.into());
+    assert_eq!((&*span.name, json!(span.attributes)), ("simulated_user_async_request", expected));
+
+    let (value, span) = root(&["--async-probability=0"]);
+    let mut expected = common(false);
+    expected["roll.value"] = value.into();
+    assert_eq!((&*span.name, json!(span.attributes)), ("simulated_user_sync_request", expected));
 }
 
 fn manifest_in(directory: &Path) -> String {
     directory.join("manifest.jsonl").to_string_lossy().into_owned()
 }
 
-fn the_backend_holds_what_the_manifest_says(directory: &Path) {
+fn backend_has_the_spans_of_the_manifest(directory: &Path) {
     let system = System::start(&[]);
     let manifest = manifest_in(directory);
     let flags = ["--seed=1", "--num-users=8", "--async-probability=0.5", "--manifest", &manifest];
@@ -154,7 +137,7 @@ fn the_backend_holds_what_the_manifest_says(directory: &Path) {
     assert_eq!(ids.len() as u64, summary["requests"].as_u64().unwrap());
 }
 
-fn verify_finds_lost_spans(directory: &Path) {
+fn verify_lists_lost_spans(directory: &Path) {
     let system = System::start(&[("frontend", "OTEL_TRACES_EXPORTER", "none")]);
     let manifest = manifest_in(directory);
     let flags = ["--num-users=1", "--max-rolls-per-user=1", "--dice=fair", "--manifest", &manifest];
@@ -174,7 +157,7 @@ fn verify_finds_lost_spans(directory: &Path) {
     );
 }
 
-fn requests_without_an_answer_are_marked(directory: &Path) {
+fn requests_without_response_are_not_exact(directory: &Path) {
     let system = System::start(&[("dice-roller", "ROLL_DELAY_MAX_MS", "60000")]);
     let manifest = manifest_in(directory);
     let flags = ["--num-users=3", "--max-rolls-per-user=1", "--dice=fair", "--request-timeout-ms=200"];
@@ -189,17 +172,17 @@ fn requests_without_an_answer_are_marked(directory: &Path) {
 
     // Ctrl-C waits a while for answers, not as long as a user would.
     let flags = ["--num-users=3", "--dice=fair", "--async-probability=1", "--manifest", &manifest];
-    let mut run = Program::traffic(&system, &flags);
-    run.wait_for("User 3 making");
-    run.interrupt();
+    let run = system.traffic(&flags);
+    run.wait_for(|line| line.contains("User 3 making"));
+    run.signal(Signal::SIGINT);
     let run = run.finish();
     let summary: Value = serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap();
-    assert_eq!(summary["summary"]["errors"], serde_json::json!({ "stopped": 3 }));
+    assert_eq!(summary["summary"]["errors"], json!({ "stopped": 3 }));
     let (lossless, report) = verify(&system, &manifest, "10");
     assert!(lossless && report["traces_not_exact"] == 3, "{report}");
 }
 
-fn the_same_seed_makes_the_same_requests(_: &Path) {
+fn same_seed_makes_same_requests(_: &Path) {
     let system = System::start(&[]);
     let requests = |seed: &str| {
         let (lines, _) = traffic(&system, &["--num-users=5", "--max-rolls-per-user=6", "--seed", seed]);
@@ -221,11 +204,11 @@ fn the_same_seed_makes_the_same_requests(_: &Path) {
 
 /// Twenty requests are planned over a second, one at a time, and the first one's answer takes that second: the
 /// request planned at 500 ms has waited for half of it.
-fn a_stall_counts_for_all_who_came_meanwhile(_: &Path) {
+fn stall_counts_for_all_requests_planned_meanwhile(_: &Path) {
     let frontend = StallingFrontend::start(Duration::from_secs(1));
     let flags = ["--rate=20", "--duration=1", "--max-in-flight=1", "--async-probability=0", "--log-format=json"];
     let nowhere = [("OTEL_TRACES_EXPORTER", "none"), ("FRONTEND_URL", &*frontend.url)];
-    let run = Program::start(env!("CARGO_BIN_EXE_generate-traffic"), &flags, &nowhere).finish();
+    let run = generate_traffic(&flags, &nowhere).finish();
     assert!(run.status.success() && run.stdout.contains("Falling behind"), "{} {}", run.stdout, run.stderr);
     let last: Value = serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap();
     let summary = &last["summary"];
@@ -235,13 +218,13 @@ fn a_stall_counts_for_all_who_came_meanwhile(_: &Path) {
     assert!(summary["late_starts"].as_u64().unwrap() >= 15, "{summary}");
 }
 
-fn ctrl_c_ends_with_the_summary(directory: &Path) {
+fn ctrl_c_writes_the_summary(directory: &Path) {
     let system = System::start(&[]);
     let manifest = manifest_in(directory);
-    let mut run = Program::traffic(&system, &["--rate=40", "--manifest", &manifest, "--log-format=pretty"]);
-    run.wait_for("roll result");
+    let run = system.traffic(&["--rate=40", "--manifest", &manifest, "--log-format=pretty"]);
+    run.wait_for(|line| line.contains("roll result"));
     let asked = Instant::now();
-    run.interrupt();
+    run.signal(Signal::SIGINT);
     let run = run.finish();
     assert!(run.status.success() && asked.elapsed() < Duration::from_secs(10), "{}", run.stderr);
     assert!(run.stdout.contains("Stopping") && run.stdout.contains("\nSummary (seed "), "{}", run.stdout);
@@ -250,11 +233,11 @@ fn ctrl_c_ends_with_the_summary(directory: &Path) {
     assert!(lossless && report["traces"].as_u64().unwrap() > 0, "{report}");
 }
 
-fn what_cannot_work_is_said(directory: &Path) {
-    let nowhere = ("FRONTEND_URL", "http://127.0.0.1:1");
-    let generator = env!("CARGO_BIN_EXE_generate-traffic");
-    let said = |program, flags: &[&str]| {
-        let run = Program::start(program, flags, &[nowhere, ("OTEL_TRACES_EXPORTER", "none")]).finish();
+fn invalid_settings_are_reported(directory: &Path) {
+    let nowhere = ("FRONTEND_URL", NOWHERE);
+    let generator = generate_traffic;
+    let said = |start: fn(&[&str], &[(&str, &str)]) -> Process, flags: &[&str]| {
+        let run = start(flags, &[nowhere, ("OTEL_TRACES_EXPORTER", "none")]).finish();
         assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
         (run.status.code(), run.stderr)
     };
@@ -278,19 +261,19 @@ fn what_cannot_work_is_said(directory: &Path) {
     let (code, text) = said(generator, &["--otel-traces-exporter=otlp", &frontend, &manifest]);
     assert!(code == Some(1) && text.contains("MANIFEST"), "{text}");
 
-    let performance = env!("CARGO_BIN_EXE_async-performance");
-    let (code, text) = said(performance, &["--dice-roller-url=http://127.0.0.1:1"]);
+    let performance = async_performance;
+    let (code, text) = said(performance, &[&format!("--dice-roller-url={NOWHERE}")]);
     assert!(code == Some(1) && text.contains("cargo run"), "{text}");
     let (code, text) = said(performance, &["--rolls=0"]);
     assert!(code == Some(2) && text.contains("ROLLS"), "{text}");
 }
 
-fn performance(system: &System, flags: &[&str]) -> processes::Finished {
+fn performance(system: &System, flags: &[&str]) -> Finished {
     let urls = [("DICE_ROLLER_URL", &*system.dice_roller), ("TEMPO_URL", &*system.viewer)];
-    Program::start(env!("CARGO_BIN_EXE_async-performance"), flags, &urls).finish()
+    async_performance(flags, &urls).finish()
 }
 
-fn the_performance_report_agrees_with_itself(_: &Path) {
+fn performance_report_is_consistent(_: &Path) {
     let system = System::start(&[("dice-roller", "ROLL_DELAY_MAX_MS", "200")]);
     let run = performance(&system, &["--json", "--iterations=2", "--rolls=8"]);
     assert!(run.status.success() && run.stderr.is_empty(), "{}", run.stderr);
@@ -311,7 +294,7 @@ fn the_performance_report_agrees_with_itself(_: &Path) {
     for part in ["x faster than sequential", "4.50x", "async_roll_7    │", "longer than its slowest roll"] {
         assert!(run.stdout.contains(part), "{part} is not in {}", run.stdout);
     }
-    let nowhere = performance(&system, &["--iterations=1", "--rolls=2", "--tempo-url=http://127.0.0.1:1"]);
+    let nowhere = performance(&system, &["--iterations=1", "--rolls=2", &format!("--tempo-url={NOWHERE}")]);
     assert!(nowhere.status.success() && nowhere.stdout.contains("No timeline"), "{}", nowhere.stdout);
 }
 

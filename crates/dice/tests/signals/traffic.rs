@@ -1,4 +1,4 @@
-//! A day of the system with all its weather: what goes well, what clients do wrong, and a die-service that goes away.
+//! Requests that make the system emit every signal: success, bad requests, clients that leave, a service that stops.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -8,9 +8,10 @@ use reqwest::Method;
 use serde_json::Value;
 use tempo_client::Span;
 
+use test_support::{eventually, http};
+
 use crate::common::backend::Backend;
-use crate::common::process::Process;
-use crate::common::{answer, eventually, http, metrics};
+use crate::common::service::Service;
 
 /// Everything that was emitted.
 pub(crate) struct Seen {
@@ -21,23 +22,8 @@ pub(crate) struct Seen {
     pub(crate) metrics: Vec<(&'static str, String)>,
 }
 
-/// One service in a process of its own.
-struct Service {
-    process: Process,
-    url: String,
-}
-
-impl Service {
-    fn start(role: &str, port: &str, environment: &[(&str, &str)]) -> Self {
-        let process = Process::start(&[role, "--port", port], environment);
-        let line = process.wait_for(|line| line.contains("starting up"));
-        let line: Value = serde_json::from_str(&line).unwrap();
-        Self { url: format!("http://{}", line["address"].as_str().unwrap()), process }
-    }
-}
-
-/// Lives through the day.
-pub(crate) fn day() -> Seen {
+/// Makes the traffic.
+pub(crate) fn make() -> Seen {
     let backend = Backend::start();
     // One die that never fails and one that always does. Two rolls at once, so that the others wait for a permit.
     let dice = r#"{"fair": {"faces": [1, 2], "error_rate": 0}, "broken": {"faces": [1], "error_rate": 1}}"#;
@@ -52,27 +38,27 @@ pub(crate) fn day() -> Seen {
         ("BREAKER_FAILURES", "2"),
         ("BREAKER_OPEN_MS", "300"),
     ];
-    let mut die_service = Service::start("die-service", "0", &common);
+    let mut die_service = Service::start("die-service", &common);
     let die_service_url = die_service.url.clone();
     let of_dice_roller = [&common[..], &[("DIE_SERVICE_URL", &die_service_url)]].concat();
-    let mut dice_roller = Service::start("dice-roller", "0", &of_dice_roller);
+    let mut dice_roller = Service::start("dice-roller", &of_dice_roller);
     let of_frontend = [&of_dice_roller[..], &[("DICE_ROLLER_URL", &dice_roller.url)]].concat();
-    let mut frontend = Service::start("frontend", "0", &of_frontend);
-    frontend.process.wait_for(|line| line.contains("Die list fetched"));
+    let mut frontend = Service::start("frontend", &of_frontend);
+    frontend.process().wait_for(|line| line.contains("Die list fetched"));
 
     let mut traces = Vec::new();
-    let mut ask = |method: &str, url: &str| {
+    let mut send = |method: &str, url: &str| {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let answer = answer(http().request(method, url).header("user-agent", "signals"));
-        traces.extend(answer.traceresponse.iter().map(|header| header[3..35].to_owned()));
-        answer.status
+        let response = http::send(http::client().request(method, url).header("user-agent", "signals"));
+        traces.extend(response.header("traceresponse").iter().map(|header| header[3..35].to_owned()));
+        response.status
     };
     let at = |service: &Service, path: &str| service.url.clone() + path;
 
     for service in [&frontend, &dice_roller, &die_service] {
-        assert_eq!(ask("GET", &at(service, "/")), 200);
-        assert_eq!(ask("GET", &at(service, "/nowhere")), 404);
-        assert_eq!(ask("BREW", &at(service, "/")), 405);
+        assert_eq!(send("GET", &at(service, "/")), 200);
+        assert_eq!(send("GET", &at(service, "/nowhere")), 404);
+        assert_eq!(send("BREW", &at(service, "/")), 405);
     }
     for (path, status) in [
         ("/roll?die=fair", 200),
@@ -83,31 +69,28 @@ pub(crate) fn day() -> Seen {
         ("/roll-async?die=nope&times=2", 404),
         ("/roll-async?die=fair&times=0", 422),
     ] {
-        assert_eq!(ask("GET", &at(&frontend, path)), status, "{path}");
+        assert_eq!(send("GET", &at(&frontend, path)), status, "{path}");
     }
     leave(&frontend, &dice_roller);
 
-    // Each goes away, the breaker of its caller opens; it comes back, the breaker closes.
+    // Each stops, and the breaker of its caller opens; each is started again, and the breaker closes.
     let (mut lines, mut metrics) = (Vec::new(), Vec::new());
-    for (role, service, environment) in
-        [("die-service", &mut die_service, &common[..]), ("dice-roller", &mut dice_roller, &of_dice_roller)]
-    {
-        metrics.push((role, text_of(service)));
-        assert!(service.process.stop().success());
-        lines.extend(service.process.lines());
+    for service in [&mut die_service, &mut dice_roller] {
+        metrics.push((service.name, text_of(service)));
+        service.stop();
+        lines.extend(service.process().lines());
         for _ in 0..3 {
-            assert_eq!(ask("GET", &at(&frontend, "/roll?die=fair")), 503);
+            assert_eq!(send("GET", &at(&frontend, "/roll?die=fair")), 503);
         }
-        assert_eq!(ask("GET", &at(&frontend, "/")), 200);
-        let port = service.url.rsplit_once(':').unwrap().1.to_owned();
-        *service = Service::start(role, &port, environment);
-        eventually("a closed breaker", || (ask("GET", &at(&frontend, "/roll?die=fair")) == 200).then_some(()));
+        assert_eq!(send("GET", &at(&frontend, "/")), 200);
+        service.run();
+        eventually("a closed breaker", || (send("GET", &at(&frontend, "/roll?die=fair")) == 200).then_some(()));
     }
     metrics.push(("frontend", text_of(&frontend)));
 
     for service in [&mut frontend, &mut dice_roller, &mut die_service] {
-        assert!(service.process.stop().success());
-        lines.extend(service.process.lines());
+        service.stop();
+        lines.extend(service.process().lines());
     }
     let lines: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     traces.extend(lines.iter().filter_map(|line| line["trace_id"].as_str().map(str::to_owned)));
@@ -116,17 +99,17 @@ pub(crate) fn day() -> Seen {
     Seen { spans: traces.iter().flat_map(|id| backend.trace(id, 1).spans).collect(), lines, metrics }
 }
 
-/// A client that asks for a long batch and goes away.
+/// A client that requests a long batch and closes its connection.
 fn leave(frontend: &Service, dice_roller: &Service) {
-    let rolls = || metrics(&dice_roller.url)["async_rolls_in_progress"];
+    let rolls = || http::metrics(&dice_roller.url)["async_rolls_in_progress"];
     let mut client = TcpStream::connect(frontend.url.trim_start_matches("http://")).unwrap();
     client.write_all(b"GET /roll-async?die=fair&times=20&concurrency=1 HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     eventually("rolls under way", || (rolls() > 0.0).then_some(()));
     drop(client);
-    frontend.process.wait_for(|line| line.contains("Request not answered"));
-    dice_roller.process.wait_for(|line| line.contains("Request not answered"));
+    frontend.process().wait_for(|line| line.contains("Request not answered"));
+    dice_roller.process().wait_for(|line| line.contains("Request not answered"));
 }
 
 fn text_of(service: &Service) -> String {
-    answer(http().get(format!("{}/metrics", service.url))).text
+    http::get(format!("{}/metrics", service.url)).text()
 }

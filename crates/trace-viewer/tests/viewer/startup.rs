@@ -1,20 +1,21 @@
-//! Start, stop, settings, and what is said about them.
+//! Start, stop, settings, and their log lines.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 
 use serde_json::Value;
+use test_support::Signal;
 
 use crate::support::{Viewer, client, new_trace, program, span};
 
 /// Exit status and the whole of stderr.
 fn failing(argument: &str, environment: &[(&str, &str)]) -> (Option<i32>, String) {
-    let output = program(&[argument]).envs(environment.iter().copied()).output().expect("it runs");
-    (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+    let finished = program(&[argument], environment).finish();
+    (finished.status.code(), finished.stderr)
 }
 
 #[test]
-fn a_bad_setting_is_one_line_and_nothing_binds() {
+fn bad_setting_is_one_line_and_nothing_binds() {
     let cases = [
         ("OTLP_PORT", "-1", "error: OTLP_PORT (--otlp-port): '-1' is not valid: allowed: a number from 0 to 65535\n"),
         ("LOG_FORMAT", "xml", "error: LOG_FORMAT (--log-format): 'xml' is not valid: allowed: json, pretty\n"),
@@ -29,19 +30,15 @@ fn a_bad_setting_is_one_line_and_nothing_binds() {
 }
 
 #[test]
-fn an_empty_variable_counts_as_unset() {
-    let mut command = program(&["--port=0", "--otlp-port=0"]);
+fn empty_variable_counts_as_unset() {
     let variables = ["HOST", "PORT", "OTLP_PORT", "MAX_SPANS", "MAX_BYTES", "LOG_FORMAT", "RUST_LOG"];
-    let mut child = command.envs(variables.map(|name| (name, ""))).spawn().expect("it starts");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
-    child.kill().expect("it runs");
-    child.wait().expect("an end");
+    let viewer = program(&["--port=0", "--otlp-port=0"], &variables.map(|name| (name, "")));
+    let line = viewer.wait_for(|line| line.contains("starting up"));
     assert!(line.contains("Trace viewer starting up") && line.contains("127.0.0.1"), "{line}");
 }
 
 #[test]
-fn a_taken_port_is_named_with_its_setting() {
+fn taken_port_is_named_with_its_setting() {
     let viewer = Viewer::start(&[]);
     let port = viewer.otlp.rsplit(':').next().expect("a port");
     let (status, error) = failing("--port=0", &[("OTLP_PORT", port)]);
@@ -50,23 +47,23 @@ fn a_taken_port_is_named_with_its_setting() {
 }
 
 #[test]
-fn asked_to_stop_it_ends_cleanly() {
-    for signal in ["TERM", "INT"] {
+fn sigterm_and_sigint_exit_after_drain() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let viewer = Viewer::start(&[]);
         viewer.send("x", &[span(&new_trace(), 1, 0, "a", 0, 5)]);
-        // A page that polls holds a connection open; that must not hold up the end.
+        // A page that polls holds a connection open; that must not delay the exit.
         let page = client();
         page.get(format!("{}/view/traces", viewer.pages)).send().expect("an answer");
         viewer.signal(signal);
         let (status, lines) = viewer.wait();
         assert!(status.success(), "{status}");
-        let last = lines.last().expect("a last word");
+        let last = lines.last().expect("a last line");
         assert_eq!((&last["message"], &last["drained"]), (&Value::from("Trace viewer stopped"), &Value::from(true)));
     }
 }
 
 #[test]
-fn requests_that_never_end_do_not_hold_up_the_stop_for_ever() {
+fn unfinished_requests_do_not_prevent_exit() {
     let viewer = Viewer::start(&[]);
     let half = "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
     let connections: Vec<TcpStream> = [half, &half[..30]]
@@ -77,7 +74,7 @@ fn requests_that_never_end_do_not_hold_up_the_stop_for_ever() {
         })
         .into();
     viewer.json("/view/traces");
-    viewer.signal("TERM");
+    viewer.signal(Signal::SIGTERM);
     let (status, lines) = viewer.wait();
     assert!(status.success(), "{status}");
     assert_eq!(lines.last().map(|line| &line["drained"]), Some(&Value::from(false)));
@@ -93,7 +90,7 @@ fn log_lines_are_json_with_the_agreed_fields() {
         .body("{")
         .send()
         .expect("an answer");
-    viewer.signal("TERM");
+    viewer.signal(Signal::SIGTERM);
     let (_, lines) = viewer.wait();
     let refused = lines.iter().find(|line| line["message"] == "Message refused").expect("a line");
     assert_eq!((&refused["level"], &refused["service"]), (&Value::from("WARNING"), &Value::from("trace-viewer")));
@@ -104,12 +101,8 @@ fn log_lines_are_json_with_the_agreed_fields() {
 }
 
 #[test]
-fn pretty_lines_are_for_people() {
-    let mut child = program(&["--port=0", "--otlp-port=0", "--log-format=pretty"]).spawn().expect("it starts");
-    let mut first = [0; 200];
-    let read = child.stdout.take().expect("a pipe").read(&mut first).expect("a line");
-    child.kill().expect("it runs");
-    child.wait().expect("an end");
-    let line = String::from_utf8_lossy(&first[..read]).into_owned();
+fn pretty_lines_are_no_json() {
+    let viewer = program(&["--port=0", "--otlp-port=0", "--log-format=pretty"], &[]);
+    let line = viewer.wait_for(|line| line.contains("starting up"));
     assert!(line.contains("Trace viewer starting up") && !line.starts_with('{'), "{line}");
 }

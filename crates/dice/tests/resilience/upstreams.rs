@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use tempo_client::{Status, Trace};
 
+use test_support::{Response, eventually, http, raw::Connection};
+
 use crate::common::backend::{Backend, One};
-use crate::common::{eventually, metrics};
+use crate::common::service::{NO_EXPORT, Service};
 use crate::figure;
 use crate::load::{Load, Manner, STEADY};
 use crate::proxy::{Line, Proxy};
-use crate::raw::{Connection, Reply};
-use crate::role::{NO_EXPORT, Role};
 
 const ASK: &str = "/roll?die=fair";
 /// A breaker pauses for one second; what a busy machine adds is not the breaker's.
@@ -20,26 +20,26 @@ const RECOVERY: Duration = Duration::from_millis(1250);
 
 /// A service and the neighbour that it calls.
 struct Pair {
-    caller: Role,
-    callee: Role,
+    caller: Service,
+    callee: Service,
     target: &'static str,
     /// The caller's counter of calls.
     calls: &'static str,
-    /// How long the caller waits for an answer.
+    /// How long the caller waits for an response.
     limit: Duration,
     backend: Backend,
-    _die_service: Option<Role>,
+    _die_service: Option<Service>,
 }
 
 fn dice_roller_and_die_service() -> Pair {
-    let (backend, callee) = (Backend::start(), Role::start("die-service", &[NO_EXPORT]));
+    let (backend, callee) = (Backend::start(), Service::start("die-service", &[NO_EXPORT]));
     let caller = dice_roller(&callee.url, &exporting(&backend));
     let (target, calls, limit) = ("die-service", "die_service_requests_total", Duration::from_secs(2));
     Pair { caller, callee, target, calls, limit, backend, _die_service: None }
 }
 
 fn frontend_and_dice_roller() -> Pair {
-    let (backend, die_service) = (Backend::start(), Role::start("die-service", &[NO_EXPORT]));
+    let (backend, die_service) = (Backend::start(), Service::start("die-service", &[NO_EXPORT]));
     let callee = dice_roller(&die_service.url, &[NO_EXPORT]);
     let caller = frontend(&die_service.url, &callee.url, &exporting(&backend));
     let (target, calls, limit) = ("dice-roller", "backend_requests_total", Duration::from_secs(5));
@@ -50,17 +50,17 @@ fn exporting(backend: &Backend) -> [(&str, &str); 2] {
     [("OTEL_EXPORTER_OTLP_ENDPOINT", &backend.otlp), ("OTEL_BSP_SCHEDULE_DELAY", "50")]
 }
 
-fn dice_roller(die_service: &str, more: &[(&str, &str)]) -> Role {
-    Role::start("dice-roller", &[&[("DIE_SERVICE_URL", die_service), ("ROLL_DELAY_MAX_MS", "0")], more].concat())
+fn dice_roller(die_service: &str, more: &[(&str, &str)]) -> Service {
+    Service::start("dice-roller", &[&[("DIE_SERVICE_URL", die_service), ("ROLL_DELAY_MAX_MS", "0")], more].concat())
 }
 
-fn frontend(die_service: &str, dice_roller: &str, more: &[(&str, &str)]) -> Role {
-    Role::start("frontend", &[&[("DIE_SERVICE_URL", die_service), ("DICE_ROLLER_URL", dice_roller)], more].concat())
+fn frontend(die_service: &str, dice_roller: &str, more: &[(&str, &str)]) -> Service {
+    Service::start("frontend", &[&[("DIE_SERVICE_URL", die_service), ("DICE_ROLLER_URL", dice_roller)], more].concat())
 }
 
 impl Pair {
     /// Asks the caller within the trace of that number.
-    fn ask(&self, trace: u32) -> Reply {
+    fn ask(&self, trace: u32) -> Response {
         let header = format!("traceparent: 00-{trace:032x}-b7ad6b7169203331-01\r\n");
         Connection::open(&self.caller.url).and_then(|mut connection| connection.get(ASK, &header)).unwrap()
     }
@@ -80,7 +80,7 @@ impl Pair {
 
     /// How many of its answers took less than 5 ms, and how many there were.
     fn quick(&self) -> (f64, f64) {
-        let samples = metrics(&self.caller.url);
+        let samples = http::metrics(&self.caller.url);
         let sample = |name: &str, more: &str| {
             let labels = format!(r#"{{handler="/roll",method="GET"{more}}}"#);
             samples[&format!("http_request_duration_seconds_{name}{labels}")]
@@ -203,7 +203,7 @@ fn stopped(pair: Pair) {
     assert_eq!(client.attributes["error.type"], "timeout");
 
     let load = Load::start(&pair.caller.url, ASK, Manner { clients: 1, ..STEADY });
-    pair.callee.go_on();
+    pair.callee.resume();
     let back = Instant::now();
     eventually("a closed breaker", || (pair.breaker() == 0.0).then_some(()));
     sleep(Duration::from_millis(200));
@@ -221,7 +221,7 @@ fn stopped(pair: Pair) {
 #[test]
 fn a_line_that_fails_is_named_as_it_fails() {
     let never_open = ("BREAKER_FAILURES", "1000000");
-    let die_service = Role::start("die-service", &[NO_EXPORT]);
+    let die_service = Service::start("die-service", &[NO_EXPORT]);
     let to_die_service = Proxy::start(&die_service.url);
     let dice_roller = dice_roller(&to_die_service.url, &[NO_EXPORT, never_open]);
     let to_dice_roller = Proxy::start(&dice_roller.url);
@@ -239,15 +239,15 @@ fn a_line_that_fails_is_named_as_it_fails() {
         ] {
             assert_eq!(caller.get(ASK).status, 200);
             line.set(fault);
-            let answer = caller.get(ASK);
-            assert_eq!(answer.status, status, "{fault:?}: {}", answer.text);
+            let response = caller.get(ASK);
+            assert_eq!(response.status, status, "{fault:?}: {}", response.text());
             *counted.get_mut(kind).unwrap() += 1.0;
             for (kind, count) in &counted {
                 assert_eq!(caller.sum(calls, kind), *count, "{fault:?}: {kind}");
             }
             line.set(Line::Works);
             // A kept connection may still be found ended once: that, too, is reported as what it is.
-            eventually("an answer over the line that works again", || {
+            eventually("an response over the line that works again", || {
                 let works = caller.get(ASK).status == 200;
                 counted.insert("connection_error", caller.sum(calls, "connection_error"));
                 works.then_some(())
@@ -258,29 +258,29 @@ fn a_line_that_fails_is_named_as_it_fails() {
 
 #[test]
 fn services_may_start_in_any_order() {
-    let mut die_service = Role::planned("die-service", &[NO_EXPORT]);
+    let mut die_service = Service::planned("die-service", &[NO_EXPORT]);
     let urls = [("DIE_SERVICE_URL", die_service.url.as_str()), ("ROLL_DELAY_MAX_MS", "0"), NO_EXPORT];
-    let mut dice_roller = Role::planned("dice-roller", &urls);
+    let mut dice_roller = Service::planned("dice-roller", &urls);
     let frontend = frontend(&die_service.url, &dice_roller.url, &[NO_EXPORT]);
     assert_eq!(frontend.get("/ready").status, 200, "it asks no neighbour");
     assert_eq!(frontend.get(ASK).status, 503);
     let page = frontend.get("/");
-    assert!(page.status == 200 && page.text.contains("die-service does not answer"), "{}", page.text);
+    assert!(page.status == 200 && page.text().contains("die-service does not answer"), "{}", page.text());
 
     dice_roller.run();
     assert_eq!(dice_roller.get("/ready").status, 200);
     let without_die_service = frontend.get(ASK);
-    assert!(without_die_service.status == 503 && without_die_service.text.contains("die-service"));
+    assert!(without_die_service.status == 503 && without_die_service.text().contains("die-service"));
 
     die_service.run();
     let back = Instant::now();
     eventually("a roll", || (frontend.get(ASK).status == 200).then_some(()));
     let recovery = back.elapsed();
     assert!(recovery < RECOVERY, "{recovery:?}");
-    assert!(frontend.get("/").text.contains("extreme"), "the page has the dice now");
+    assert!(frontend.get("/").text().contains("extreme"), "the page has the dice now");
     figure(&format!("frontend, then dice-roller, then die-service started: first roll {recovery:?} after the last"));
 }
 
-fn retry(reply: &Reply) -> Option<u32> {
+fn retry(reply: &Response) -> Option<u32> {
     reply.header("retry-after")?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! A receiver of OTLP that counts what arrives, independently of what the senders count.
+//! A receiver of OTLP over HTTP that counts what arrives.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,13 +13,15 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use prost::Message;
 
-/// Gone with the test's process.
-pub(crate) struct Collector {
-    pub(crate) url: String,
+/// Counts what exporters send, independently of what they count themselves. It runs until the test's process exits.
+#[derive(Debug)]
+pub struct OtlpReceiver {
+    /// The value of `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub url: String,
     shared: Arc<Shared>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Shared {
     /// By the number of the kind in OTLP: 2 is SERVER.
     spans: Mutex<BTreeMap<i32, usize>>,
@@ -29,8 +31,9 @@ struct Shared {
     rejecting: AtomicUsize,
 }
 
-impl Collector {
-    pub(crate) fn start() -> Self {
+impl OtlpReceiver {
+    /// Starts it on a free port.
+    pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shared = Arc::new(Shared::default());
@@ -44,36 +47,36 @@ impl Collector {
         Self { url, shared }
     }
 
-    /// Answers 500 from now on, or no longer.
-    pub(crate) fn fail(&self, failing: bool) {
+    /// Responds with 500 from now on, or no longer.
+    pub fn fail(&self, failing: bool) {
         self.shared.failing.store(failing, Ordering::Relaxed);
     }
 
-    /// Takes exports from now on but for so many of their spans: OTLP's partial success.
-    pub(crate) fn reject(&self, spans: usize) {
+    /// Rejects so many spans of each export from now on: OTLP's partial success.
+    pub fn reject(&self, spans: usize) {
         self.shared.rejecting.store(spans, Ordering::Relaxed);
     }
 
-    /// All spans that were taken.
-    pub(crate) fn spans(&self) -> usize {
+    /// Spans that it has accepted.
+    pub fn spans(&self) -> usize {
         self.shared.spans.lock().unwrap().values().sum()
     }
 
-    /// Those of requests.
-    pub(crate) fn server_spans(&self) -> usize {
+    /// Those of kind SERVER.
+    pub fn server_spans(&self) -> usize {
         self.shared.spans.lock().unwrap().get(&2).copied().unwrap_or(0)
     }
 
-    /// All log records that were taken.
-    pub(crate) fn records(&self) -> usize {
+    /// Log records that it has accepted.
+    pub fn records(&self) -> usize {
         *self.shared.records.lock().unwrap()
     }
 }
 
 impl Shared {
-    /// One request; none at the end of the connection.
+    /// One request; none where the connection is closed.
     fn receive(&self, stream: &TcpStream) -> Option<()> {
-        // Exporters wait for each answer, so nothing of a next request is lost with this buffer.
+        // Exporters wait for each response, so this buffer never holds bytes of a next request.
         let mut reader = BufReader::new(stream);
         let (mut path, mut line, mut body) = (String::new(), String::new(), Vec::new());
         reader.read_line(&mut path).ok().filter(|length| *length > 0)?;
@@ -92,12 +95,13 @@ impl Shared {
         };
         let rejected = self.rejecting.load(Ordering::Relaxed);
         let partial = ExportTracePartialSuccess { rejected_spans: rejected as i64, error_message: "no".to_owned() };
-        let answer = ExportTraceServiceResponse { partial_success: (rejected > 0).then_some(partial) }.encode_to_vec();
+        let response =
+            ExportTraceServiceResponse { partial_success: (rejected > 0).then_some(partial) }.encode_to_vec();
         let mut stream = stream;
-        let length = answer.len();
+        let length = response.len();
         write!(stream, "HTTP/1.1 {status}\r\ncontent-type: application/x-protobuf\r\ncontent-length: {length}\r\n\r\n")
             .ok()?;
-        stream.write_all(&answer).ok()
+        stream.write_all(&response).ok()
     }
 
     fn count(&self, path: &str, body: &[u8]) {

@@ -5,14 +5,17 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 
+use test_support::{eventually, http};
+
+use crate::common::System;
+
 use crate::common::backend::One;
-use crate::common::{System, answer, eventually, http, metrics};
 
 #[test]
 fn a_client_that_leaves_ends_its_rolls_and_their_spans() {
     let mut system = System::start(&[("ROLL_DELAY_MAX_MS", "60000"), ("ROLL_SEED", "1")]);
     let dice_roller = system.ports.dice_roller();
-    let sample = |name: &str| metrics(&dice_roller).get(name).copied().unwrap_or(0.0);
+    let sample = |name: &str| http::metrics(&dice_roller).get(name).copied().unwrap_or(0.0);
     let id = "0af7651916cd43dd8448eb211c80319c";
 
     let mut client = TcpStream::connect(system.ports.frontend().trim_start_matches("http://")).unwrap();
@@ -53,20 +56,20 @@ fn a_stop_in_the_middle_of_work_loses_no_answer_and_no_span() {
     let clients: Vec<_> = (0..10)
         .map(|_| {
             let url = url.clone();
-            std::thread::spawn(move || answer(http().get(url)))
+            std::thread::spawn(move || http::get(url))
         })
         .collect();
     // All have begun, and each takes as long as the slowest of five rolls.
-    let batches = || metrics(&system.ports.dice_roller())["async_roll_batch_size_count"];
+    let batches = || http::metrics(&system.ports.dice_roller())["async_roll_batch_size_count"];
     eventually("ten batches under way", || (batches() == 10.0).then_some(()));
-    let finished = metrics(&system.ports.dice_roller())["async_roll_duration_seconds_count"];
+    let finished = http::metrics(&system.ports.dice_roller())["async_roll_duration_seconds_count"];
     assert!(finished < 10.0, "nothing was in flight any more");
     system.stop();
 
     for client in clients {
-        let answer = client.join().unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.text);
-        let trace = system.trace(&answer.trace_id(), 10);
+        let response = client.join().unwrap();
+        assert_eq!(response.status, 200, "{}", response.text());
+        let trace = system.trace(&response.trace_id(), 10);
         assert_eq!(trace.spans.len(), 10, "{}", trace.tree());
     }
     let lost = system.log_of("Spans were lost: the receiver did not take them before the process ended");
