@@ -76,6 +76,26 @@ impl Process {
         Ok(Self { child, output, readers })
     }
 
+    /// Starts `command` for a measurement: its lines are read, as by a container's log driver, and discarded at the least
+    /// cost. Its stderr is that of the test.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn_discarding(mut command: Command) -> std::io::Result<Self> {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut stdout = child.stdout.take().unwrap();
+        let reader = std::thread::spawn(move || drop(std::io::copy(&mut stdout, &mut std::io::sink())));
+        Ok(Self { child, output: Arc::default(), readers: vec![reader] })
+    }
+
+    /// Its status, if it has exited.
+    ///
+    /// # Errors
+    /// When the operating system cannot say.
+    pub fn exited(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
     /// The id of the process.
     pub fn id(&self) -> i32 {
         self.child.id() as i32

@@ -1,21 +1,21 @@
 //! A real process, and what the operating system says of it.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use nix::time::ClockId;
 use nix::unistd::Pid;
+use test_support::raw::Connection;
 
 /// Longer than any start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A program that serves HTTP; killed when dropped.
 pub(crate) struct Process {
-    child: Child,
+    process: test_support::Process,
     pub(crate) address: SocketAddr,
     started: Instant,
 }
@@ -63,18 +63,11 @@ impl Process {
     pub(crate) fn start(program: &Path, args: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let started = Instant::now();
-        let mut child = Command::new(program)
-            .args(args)
-            .env_clear()
-            .env("PORT", address.port().to_string())
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
+        let mut command = Command::new(program);
+        command.args(args).env_clear().env("PORT", address.port().to_string()).envs(environment.iter().copied());
+        let process = test_support::Process::spawn_discarding(command)
             .with_context(|| format!("{} cannot be started", program.display()))?;
-        let lines = child.stdout.take();
-        std::thread::spawn(move || lines.map(|mut lines| std::io::copy(&mut lines, &mut std::io::sink())));
-        Ok(Self { child, address, started })
+        Ok(Self { process, address, started })
     }
 
     /// Waits until `/ready` answers 200; returns the time since the process was started.
@@ -83,10 +76,11 @@ impl Process {
     /// When it ends, or is not ready within ten seconds.
     pub(crate) fn ready(&mut self) -> anyhow::Result<Duration> {
         loop {
-            if matches!(self.get("/ready"), Ok(answer) if answer.starts_with("HTTP/1.1 200")) {
+            let response = Connection::open(&self.url()).and_then(|mut connection| connection.get("/ready", ""));
+            if response.is_ok_and(|response| response.status == 200) {
                 return Ok(self.started.elapsed());
             }
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.process.exited()? {
                 bail!("a process ended before it was ready: {status}");
             }
             if self.started.elapsed() > PATIENCE {
@@ -105,20 +99,15 @@ impl Process {
     /// # Errors
     /// When the process is gone.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
-        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(self.child.id().try_into()?))?;
+        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(self.process.id()))?;
         Ok(clock.now()?.into())
     }
 
     /// # Errors
     /// When the process is gone.
     pub(crate) fn memory(&self) -> anyhow::Result<Memory> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let megabytes = |name: &str| -> anyhow::Result<f64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).context("no such line in /proc")?;
-            let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
-            Ok(kibibytes * 1024.0 / 1e6)
-        };
-        Ok(Memory { now: megabytes("VmRSS:")?, most: megabytes("VmHWM:")? })
+        let megabytes = |bytes: u64| bytes as f64 / 1e6;
+        Ok(Memory { now: megabytes(self.process.memory()), most: megabytes(self.process.peak_memory()) })
     }
 
     /// The sum of all samples of a metric, whatever their labels.
@@ -126,26 +115,9 @@ impl Process {
     /// # Errors
     /// When the process does not answer.
     pub(crate) fn metric(&self, name: &str) -> anyhow::Result<f64> {
-        let text = self.get("/metrics")?;
+        let text = Connection::open(&self.url())?.get("/metrics", "")?.text();
         let of_metric = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
         let values = text.lines().filter(of_metric).filter_map(|line| line.rsplit_once(' '));
         values.map(|(_, value)| value.trim().parse::<f64>().context("a metric is not a number")).sum()
-    }
-
-    /// One request on a connection of its own: the whole answer.
-    fn get(&self, path: &str) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(self.address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address)?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

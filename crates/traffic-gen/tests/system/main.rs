@@ -11,7 +11,7 @@ mod stub;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempo_client::Trace;
@@ -70,15 +70,10 @@ fn verify(system: &System, manifest: &str, wait: &str) -> (bool, Value) {
     (run.status.success(), serde_json::from_str(&run.stdout).unwrap())
 }
 
-/// The trace, once its root and the span of frontend have arrived.
-fn trace(system: &System, trace_id: &str) -> Trace {
-    let url = format!("{}/{}", system.viewer, tempo_client::trace_path(trace_id));
-    eventually(&format!("trace {trace_id}"), || {
-        let response = http::get(&url);
-        let trace = (response.status == 200).then(|| Trace::parse(&response.body).unwrap())?;
-        let has = |start: &str| trace.spans.iter().any(|span| span.name.starts_with(start));
-        (has("simulated_user") && has("GET /roll")).then_some(trace)
-    })
+/// The spans of a trace that have arrived.
+fn trace(system: &System, trace_id: &str) -> Option<Trace> {
+    let response = http::get(format!("{}/{}", system.viewer, tempo_client::trace_path(trace_id)));
+    (response.status == 200).then(|| Trace::parse(&response.body).unwrap())
 }
 
 fn request_is_root_span_with_its_call_below(_: &Path) {
@@ -88,7 +83,10 @@ fn request_is_root_span_with_its_call_below(_: &Path) {
             [&["--num-users=1", "--max-rolls-per-user=1", "--dice=fair", "--max-async-rolls=1"], flags].concat();
         let (lines, _) = traffic(&system, &flags);
         let line = lines.iter().find(|line| line["message"].as_str().unwrap().contains(" result: ")).unwrap();
-        let trace = trace(&system, line["trace_id"].as_str().unwrap());
+        // Its root, frontend's server span, and what is below.
+        let trace = eventually("a whole trace", || {
+            trace(&system, line["trace_id"].as_str().unwrap()).filter(|trace| trace.spans.len() >= 7)
+        });
         let span = |start: &str| trace.spans.iter().find(|span| span.name.starts_with(start)).unwrap();
         assert_eq!(span("GET /roll").kind, "SERVER", "the services continue the trace");
         let root = span("simulated_user").clone();
@@ -141,8 +139,10 @@ fn verify_lists_lost_spans(directory: &Path) {
     let system = System::start(&[("frontend", "OTEL_TRACES_EXPORTER", "none")]);
     let manifest = manifest_in(directory);
     let flags = ["--num-users=1", "--max-rolls-per-user=1", "--dice=fair", "--manifest", &manifest];
-    traffic(&system, &[&flags[..], &["--async-probability=0"]].concat());
-    let (lossless, report) = verify(&system, &manifest, "3");
+    let (lines, _) = traffic(&system, &[&flags[..], &["--async-probability=0"]].concat());
+    let id = lines.iter().find_map(|line| line["trace_id"].as_str()).unwrap();
+    eventually("the spans of the others", || (trace(&system, id)?.spans.len() == 5).then_some(()));
+    let (lossless, report) = verify(&system, &manifest, "0");
     assert!(!lossless);
     let numbers = |name: &str| report[name].as_u64().unwrap();
     assert_eq!((numbers("spans_expected"), numbers("spans_lost"), numbers("traces_missing")), (7, 2, 0), "{report}");
@@ -202,8 +202,8 @@ fn same_seed_makes_same_requests(_: &Path) {
     assert_ne!(first, requests("8"));
 }
 
-/// Twenty requests are planned over a second, one at a time, and the first one's answer takes that second: the
-/// request planned at 500 ms has waited for half of it.
+/// Twenty requests are planned over a second, one at a time, and the first response takes that second: the request
+/// planned at 500 ms has waited for half of it.
 fn stall_counts_for_all_requests_planned_meanwhile(_: &Path) {
     let frontend = StallingFrontend::start(Duration::from_secs(1));
     let flags = ["--rate=20", "--duration=1", "--max-in-flight=1", "--async-probability=0", "--log-format=json"];
@@ -213,8 +213,10 @@ fn stall_counts_for_all_requests_planned_meanwhile(_: &Path) {
     let last: Value = serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap();
     let summary = &last["summary"];
     assert_eq!((&summary["requests"], &summary["sync"]["count"]), (&20.into(), &20.into()), "none is left out");
-    let p50 = summary["sync"]["p50"].as_f64().unwrap();
-    assert!((0.4..0.8).contains(&p50), "{summary}");
+    // At least half a second, because the stall ends no earlier, and less than the longest: that of the first request, or
+    // of the last one where a busy machine is slow to send them.
+    let latency = |name: &str| summary["sync"][name].as_f64().unwrap();
+    assert!(latency("p50") >= 0.4 && latency("p50") < latency("max"), "{summary}");
     assert!(summary["late_starts"].as_u64().unwrap() >= 15, "{summary}");
 }
 
@@ -223,10 +225,9 @@ fn ctrl_c_writes_the_summary(directory: &Path) {
     let manifest = manifest_in(directory);
     let run = system.traffic(&["--rate=40", "--manifest", &manifest, "--log-format=pretty"]);
     run.wait_for(|line| line.contains("roll result"));
-    let asked = Instant::now();
     run.signal(Signal::SIGINT);
     let run = run.finish();
-    assert!(run.status.success() && asked.elapsed() < Duration::from_secs(10), "{}", run.stderr);
+    assert!(run.status.success(), "{}", run.stderr);
     assert!(run.stdout.contains("Stopping") && run.stdout.contains("\nSummary (seed "), "{}", run.stdout);
     assert!(run.stderr.is_empty(), "no progress is drawn where nobody looks: {}", run.stderr);
     let (lossless, report) = verify(&system, &manifest, "20");
@@ -284,7 +285,8 @@ fn performance_report_is_consistent(_: &Path) {
     assert_eq!(number("/theory/speedup"), 4.5);
     for index in 0..2 {
         let of = |name: &str| number(&format!("/iterations/{index}/{name}"));
-        assert!(of("overhead") > 0.0 && of("slowest_roll") <= 0.25, "{report}");
+        // Compared with eight single rolls of the same iteration, because a busy machine delays both.
+        assert!(of("overhead") > 0.0 && of("slowest_roll") < of("sequential"), "{report}");
         assert!((of("slowest_roll") + of("overhead") - of("async")).abs() < 1e-9);
     }
     let bars = report["timeline"]["bars"].as_array().unwrap();
