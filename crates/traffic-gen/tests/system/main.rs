@@ -20,6 +20,9 @@ use test_support::{Finished, NOWHERE, Process, Signal, eventually, http};
 use processes::{System, async_performance, generate_traffic};
 use stub::StallingFrontend;
 
+/// How one of the two programs is started.
+type Start = fn(&[&str], &[(&str, &str)]) -> Process;
+
 /// A name, and what it does with a directory of its own.
 type Test = (&'static str, fn(&Path));
 
@@ -236,13 +239,12 @@ fn ctrl_c_writes_the_summary(directory: &Path) {
 
 fn invalid_settings_are_reported(directory: &Path) {
     let nowhere = ("FRONTEND_URL", NOWHERE);
-    let generator = generate_traffic;
-    let said = |start: fn(&[&str], &[(&str, &str)]) -> Process, flags: &[&str]| {
+    let said = |start: Start, flags: &[&str]| {
         let run = start(flags, &[nowhere, ("OTEL_TRACES_EXPORTER", "none")]).finish();
         assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
         (run.status.code(), run.stderr)
     };
-    let (code, text) = said(generator, &[]);
+    let (code, text) = said(generate_traffic, &[]);
     assert!(code == Some(1) && text.contains("127.0.0.1:1") && text.contains("cargo run"), "{text}");
     for (flag, setting) in [
         ("--num-users=0", "NUM_USERS"),
@@ -253,19 +255,18 @@ fn invalid_settings_are_reported(directory: &Path) {
         ("--rust-log=a=b=c", "RUST_LOG"),
         ("--frontend-url=nowhere", "FRONTEND_URL"),
     ] {
-        let (code, text) = said(generator, &[flag]);
+        let (code, text) = said(generate_traffic, &[flag]);
         assert!(code == Some(2) && text.contains(setting), "{text}");
     }
     let unwritable = directory.join("missing").join("manifest");
     let frontend = format!("--frontend-url={}", StallingFrontend::start(Duration::ZERO).url);
     let manifest = format!("--manifest={}", unwritable.display());
-    let (code, text) = said(generator, &["--otel-traces-exporter=otlp", &frontend, &manifest]);
+    let (code, text) = said(generate_traffic, &["--otel-traces-exporter=otlp", &frontend, &manifest]);
     assert!(code == Some(1) && text.contains("MANIFEST"), "{text}");
 
-    let performance = async_performance;
-    let (code, text) = said(performance, &[&format!("--dice-roller-url={NOWHERE}")]);
+    let (code, text) = said(async_performance, &[&format!("--dice-roller-url={NOWHERE}")]);
     assert!(code == Some(1) && text.contains("cargo run"), "{text}");
-    let (code, text) = said(performance, &["--rolls=0"]);
+    let (code, text) = said(async_performance, &["--rolls=0"]);
     assert!(code == Some(2) && text.contains("ROLLS"), "{text}");
 }
 
