@@ -1,7 +1,7 @@
-//! What the fan-out itself costs: how much longer a batch of twenty takes than its slowest roll, as its spans tell it.
+//! What the fan-out itself costs: how much longer a batch of twenty takes than its slowest roll, as its spans show.
 //!
 //! Of each batch: the duration of dice-roller's server span, less the call to die-service, less the longest
-//! `async_roll_*`. What is left is this service's own: parsing, making the rolls, polling them, the answer.
+//! `async_roll_*`. What is left is this service's own: parsing, making the rolls, polling them, the response.
 
 mod support;
 
@@ -99,16 +99,16 @@ fn run(settings: Settings) -> anyhow::Result<()> {
         };
         let outcome = runtime.block_on(load.run())?;
         ensure!(outcome.failed == 0, "{} batches were not answered with 200", outcome.failed);
-        let expected = outcome.answered * SPANS;
+        let expected = outcome.responses * SPANS;
         let arrived = sink.wait_for(expected, Duration::from_secs(10));
         ensure!(arrived == expected, "{arrived} of {expected} spans arrived");
 
         let batches = batches.lock().unwrap_or_else(PoisonError::into_inner);
         let overhead = sorted(batches.values().filter_map(Batch::overhead).collect());
-        ensure!(overhead.len() as u64 == outcome.answered, "some traces lack a span");
+        ensure!(overhead.len() as u64 == outcome.responses, "some traces lack a span");
         table.row([
             Cell::from(connections as u64),
-            Cell::from(outcome.answered),
+            Cell::from(outcome.responses),
             Cell::Number(quantile(&overhead, 0.5), 2),
             Cell::Number(quantile(&overhead, 0.99), 2),
             Cell::Number(quantile(&overhead, 1.0), 2),

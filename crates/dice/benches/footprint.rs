@@ -1,6 +1,6 @@
-//! What a service takes before and while it works: time to its first answer, and memory.
+//! What a service takes before and while it works: time to its first response, and memory.
 //!
-//! Memory in flight is that of the whole way: 1,000 users ask frontend for batches of twenty, with the real delays.
+//! Memory in flight is that of the whole way: 1,000 users request batches from frontend of twenty, with the real delays.
 
 mod support;
 
@@ -34,7 +34,7 @@ fn run(settings: Settings) -> anyhow::Result<()> {
     let system = System::start(&sink, DELAY_MS)?;
 
     let columns = ["", "median ms", "of starts", "goal"];
-    let mut starts = Table::new("From exec to the first answer of /ready", &columns);
+    let mut starts = Table::new("From exec to the first 200 of /ready", &columns);
     for (role, _) in system.services() {
         let milliseconds = (0..settings.rounds(20)).map(|_| started(role, &system, &sink));
         let sample = sorted(milliseconds.collect::<anyhow::Result<_>>()?);
@@ -46,7 +46,7 @@ fn run(settings: Settings) -> anyhow::Result<()> {
         ]);
     }
 
-    // What it takes once it runs, the list of dice asked for and the first export tried.
+    // What it takes once it runs, the list of dice fetched and the first export tried.
     std::thread::sleep(Duration::from_secs(2));
     let idle: Vec<f64> = memory(&system)?.into_iter().map(|memory| memory.now).collect();
     let load = Load {
@@ -74,7 +74,7 @@ fn memory(system: &System) -> anyhow::Result<Vec<support::process::Memory>> {
     system.services().into_iter().map(|(_, process)| process.memory()).collect()
 }
 
-/// Milliseconds that another process of this role takes to its first answer, beside the running system.
+/// Milliseconds that another process of this role takes to its first response, beside the running system.
 fn started(role: &str, system: &System, sink: &Sink) -> anyhow::Result<f64> {
     let (otlp, die, roller) = (sink.url(), system.die_service.url(), system.dice_roller.url());
     let own = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*otlp), ("DIE_SERVICE_URL", &die), ("DICE_ROLLER_URL", &roller)];

@@ -39,7 +39,7 @@ fn run(settings: Settings) -> anyhow::Result<()> {
 
     let columns = ["asked for", "spans/s", "made", "received", "dropped", "cores", "most MB", "goal"];
     let mut table = Table::new(format!("Spans from one service for {} s", time.as_secs()), &columns);
-    for (asked, rate, goal) in
+    for (wanted, rate, goal) in
         [("100,000 spans/s", Some(100_000.0 / SPANS), "100,000/s, 0 dropped"), ("as many as it can", None, "")]
     {
         let mut process = cores.on_its_own(|| Process::dice("dice-roller", &[&SHIPPED_QUEUE[..], &own].concat()))?;
@@ -48,11 +48,11 @@ fn run(settings: Settings) -> anyhow::Result<()> {
         let load = Load { to: process.address, path: PATH, connections: 64, warm_up: Duration::ZERO, time, rate };
         let outcome = runtime.block_on(load.run())?;
         let busy = process.cpu()? - cpu;
-        let made = outcome.answered * SPANS as u64;
+        let made = outcome.responses * SPANS as u64;
         let lost = process.metric("telemetry_spans_dropped_total")? as u64;
         let received = sink.wait_for(before + made.saturating_sub(lost), Duration::from_secs(10)) - before;
         table.row([
-            Cell::from(asked),
+            Cell::from(wanted),
             Cell::Number(outcome.rate() * SPANS, 0),
             Cell::from(made),
             Cell::from(received),

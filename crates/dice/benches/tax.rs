@@ -44,7 +44,7 @@ struct Tax {
     port: Option<u16>,
 }
 
-/// What is asked, how many spans that makes, and the ratio that is the goal.
+/// What is requested, how many spans that makes, and the ratio that is the goal.
 struct Question {
     path: &'static str,
     spans: u64,
@@ -149,7 +149,7 @@ impl Variant {
         let under_load = self.process.cpu()? - before;
         ensure!(outcome.failed == 0, "{} requests were not answered with 200", outcome.failed);
         if self.exports {
-            let expected = already + (outcome.answered * question.spans) as f64;
+            let expected = already + (outcome.responses * question.spans) as f64;
             let deadline = Instant::now() + Duration::from_secs(10);
             while exported()? < expected {
                 ensure!(Instant::now() < deadline, "{} of {expected} spans left", exported()?);
@@ -158,7 +158,7 @@ impl Variant {
         }
         let used = self.process.cpu()? - before;
         Ok(Cost {
-            request: used.as_secs_f64() * 1e6 / outcome.answered as f64,
+            request: used.as_secs_f64() * 1e6 / outcome.responses as f64,
             busy: under_load.as_secs_f64() / time.as_secs_f64(),
         })
     }

@@ -99,7 +99,7 @@ async fn wait_for(browser: &WebDriver, css: &str) -> WebDriverResult<WebElement>
 }
 
 impl Rolled {
-    /// As many dice as were asked for, each with a face, and their sum.
+    /// `times` dice, each with a face, and their sum.
     fn check(&self, times: usize) {
         let faces: Vec<i64> = self.faces.iter().map(|face| face.parse().unwrap()).collect();
         assert_eq!(faces.len(), times);

@@ -53,7 +53,7 @@ fn spans(seen: &Seen) -> Vec<String> {
         };
         [name(span), span.kind.clone(), span.service.clone(), parent]
     });
-    // Whether a server span has a parent is up to who asks, so parents are compared of the others.
+    // Whether a server span has a parent is up to the client, so parents are compared of the others.
     let emitted: BTreeSet<_> = emitted.collect();
     let inner = |set: &BTreeSet<[String; 4]>| set.iter().filter(|span| span[1] != "SERVER").cloned().collect();
     let names = |set: &BTreeSet<[String; 4]>| -> BTreeSet<_> {

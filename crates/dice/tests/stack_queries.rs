@@ -1,4 +1,4 @@
-//! Runs what the stack asks Prometheus: promtool checks configuration, rules and the rules' tests; then a real Prometheus
+//! Runs what the stack queries from Prometheus: promtool checks configuration, rules and the rules' tests; then a real Prometheus
 //! scrapes the real services after real traffic, and every expression of the dashboard must return data.
 //!
 //! Without `prometheus` and `promtool` on the PATH (Debian: `apt-get install prometheus`) the tests say SKIPPED and why;
@@ -51,7 +51,7 @@ fn every_expression_returns_data_after_real_traffic() {
     });
     let prometheus = Prometheus::start(&own.each_ref().map(|(target, own)| (*target, own.as_str())));
 
-    // Rates need traffic on both sides of a scrape, so keep rolling until each expression has been answered with data.
+    // Rates need traffic on both sides of a scrape, so keep rolling until each expression has had data.
     let mut open: Vec<_> = dashboard_expressions().into_iter().chain(rule_metrics()).collect();
     let deadline = Instant::now() + PATIENCE;
     while !open.is_empty() && Instant::now() < deadline {
@@ -67,7 +67,7 @@ fn every_expression_returns_data_after_real_traffic() {
     assert_rules_evaluate(&prometheus);
 }
 
-/// Title of the panel and expression, of every panel that asks Prometheus.
+/// Title of the panel and expression, of every panel with queries to Prometheus.
 fn dashboard_expressions() -> Vec<(String, String)> {
     let dashboard: Value = serde_json::from_str(&read("grafana-dashboards/stage4-dice-roller.json")).unwrap();
     let mut expressions = Vec::new();

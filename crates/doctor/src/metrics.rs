@@ -17,7 +17,7 @@ const SPANS: [usize; 3] = [2, 2 + TIMES, 1];
 
 impl Counters {
     /// # Errors
-    /// When a service does not tell.
+    /// When a service does not respond.
     pub(crate) fn read(http: &HttpClient, targets: &Targets) -> Result<Self, Failure> {
         let [frontend, dice_roller, die_service] = targets.services().map(|service| {
             let response = http.get(service, "metrics", &[])?;

@@ -1,6 +1,6 @@
 //! `generate-traffic`: simulated users, and what they saw.
 //!
-//! The life of a run: the frontend answers, telemetry is on, requests are made by users who think or at a fixed rate,
+//! A run: the frontend responds, telemetry is on, requests are made by users who think or at a fixed rate,
 //! each outcome is counted and written to the manifest; at the end, or at Ctrl-C, the summary.
 
 mod config;
@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use crate::manifest::{self, Manifest};
 
 pub use config::{Command, Config, ThinkTime};
-pub(crate) use request::{Answer, Outcome};
+pub(crate) use request::{Outcome, Response};
 
 use load::planned_count;
 use plan::User;
@@ -38,7 +38,7 @@ pub const NAME: &str = "traffic-generator-stage4";
 /// Makes the traffic, or does what the subcommand says.
 ///
 /// # Errors
-/// When the frontend does not answer, a file cannot be written, or telemetry cannot be set up; for `verify`, when
+/// When the frontend does not respond, a file cannot be written, or telemetry cannot be set up; for `verify`, when
 /// anything was lost.
 pub fn run(config: Config) -> anyhow::Result<()> {
     if let Some(Command::Verify(verify)) = config.command {

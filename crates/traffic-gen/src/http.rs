@@ -1,11 +1,11 @@
-//! The HTTP client for everything that must not leave a span: checks, measurements, questions to a trace backend.
+//! The HTTP client for everything that must not leave a span: checks, measurements, requests to a trace backend.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use reqwest::{Client, Url};
 
-/// A health check, or a question to a trace backend, takes no longer than this.
+/// A health check, or a request to a trace backend, takes no longer than this.
 const QUICK: Duration = Duration::from_secs(5);
 
 /// A client without spans and without a proxy.
@@ -18,14 +18,14 @@ pub(crate) fn client() -> anyhow::Result<Client> {
     Client::builder().no_proxy().tcp_nodelay(true).timeout(QUICK).build().context("the HTTP client could not be built")
 }
 
-/// Asks the service at `base` whether it lives, before any work begins.
+/// `GET /health` of the service at `base`, before any work begins.
 ///
 /// # Errors
-/// What was asked, why there was no answer, and how to start the system.
+/// The address, why there was no response, and how to start the system.
 pub(crate) async fn check(client: &Client, service: &str, base: &Url, setting: &str) -> anyhow::Result<()> {
     let url = base.join("health")?;
-    let answer = client.get(url.clone()).send().await.and_then(reqwest::Response::error_for_status);
-    answer.map(drop).map_err(reqwest::Error::without_url).with_context(|| {
+    let response = client.get(url.clone()).send().await.and_then(reqwest::Response::error_for_status);
+    response.map(drop).map_err(reqwest::Error::without_url).with_context(|| {
         format!(
             "{service} does not answer at {url}: start the system with `cargo run`, or name another place with {setting}"
         )

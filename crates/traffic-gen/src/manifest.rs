@@ -1,7 +1,7 @@
 //! The manifest: what a lossless trace backend must hold after a run, and the comparison with what it holds.
 //!
 //! One JSON object a line, one line a trace. Nothing in it was read from a backend: `expected` works it out from each
-//! request and its answer, because the shape of a trace is part of the system's contract. So the system is a
+//! request and its response, because the shape of a trace is part of the system's contract. So the system is a
 //! measuring source for any tracing pipeline: make traffic through it, then `generate-traffic verify`.
 
 mod compare;
@@ -48,7 +48,7 @@ pub struct Config {
 struct Entry {
     /// 32 hex digits.
     trace_id: String,
-    /// Whether the answer told the whole shape. Otherwise (no answer, or one that does not say how far the request
+    /// Whether the response shows the whole shape. Otherwise (no response, or one that does not show how far the request
     /// came) `shape` is what must be there at least.
     exact: bool,
     /// What must be there.

@@ -23,7 +23,7 @@ use trace::BatchTrace;
 /// Measures and reports.
 ///
 /// # Errors
-/// When dice-roller does not answer, or refuses, or no iteration was without a failed die.
+/// When dice-roller does not respond, or refuses, or no iteration was without a failed die.
 pub fn run(config: Config) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(config))
 }

@@ -1,5 +1,5 @@
 //! dice-roller as it would be without telemetry: the same routes, parameters, call to die-service behind the same kind of
-//! circuit breaker, limits, chance and answers, on the same libraries; no spans, no log lines, no metrics.
+//! circuit breaker, limits, chance and responses, on the same libraries; no spans, no log lines, no metrics.
 //!
 //! It also lacks what surrounds the handlers (time limits of connections, deadlines, drain, response headers of a
 //! page), so what these cost counts as telemetry's.
@@ -135,8 +135,8 @@ impl Shared {
         let mut request = reqwest::Request::new(Method::GET, url);
         *request.timeout_mut() = Some(LIMIT);
         let failing = |error: String| (StatusCode::SERVICE_UNAVAILABLE, error).into_response();
-        let answer = self.breaker.clone().oneshot(request).await.map_err(|error| failing(error.to_string()))?;
-        answer.json().await.map_err(|error| failing(error.to_string()))
+        let response = self.breaker.clone().oneshot(request).await.map_err(|error| failing(error.to_string()))?;
+        response.json().await.map_err(|error| failing(error.to_string()))
     }
 
     /// With no simulated work, as under the measurement.

@@ -1,4 +1,4 @@
-//! A stub of die-service that costs as little as an answer can: the same bytes for every request.
+//! A stub of die-service that costs as little as a response can: the same bytes for every request.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -34,20 +34,20 @@ impl Die {
 async fn serve(listener: TcpListener) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn(answer(stream));
+        connections.spawn(respond(stream));
     }
 }
 
-async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
-    let answer =
+async fn respond(mut stream: TcpStream) -> std::io::Result<()> {
+    let response =
         format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{BODY}", BODY.len());
     stream.set_nodelay(true)?;
     let mut request = Vec::new();
     while stream.read_buf(&mut request).await? > 0 {
-        // A client here waits for its answer before it asks again, and a GET ends with its head.
+        // A client here waits for its response before it sends the next request, and a GET ends with its head.
         if request.ends_with(b"\r\n\r\n") {
             request.clear();
-            stream.write_all(answer.as_bytes()).await?;
+            stream.write_all(response.as_bytes()).await?;
         }
     }
     Ok(())

@@ -1,5 +1,5 @@
 //! The requests: a closed loop on connections that stay open, as cheap as the operating system allows, because it
-//! shares its core with the service's neighbours.
+//! shares its core with the service's upstreams.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{quantile, sorted};
 
-/// How often one thing is asked of one service.
+/// How often one request is made to one service.
 #[derive(Debug, Clone)]
 pub(crate) struct Load {
     pub(crate) to: SocketAddr,
@@ -32,9 +32,9 @@ pub(crate) struct Load {
 /// What came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// All requests that were answered, the warm-up's too.
-    pub(crate) answered: u64,
-    /// Those that were answered with anything but 200.
+    /// All responses, those of the warm-up too.
+    pub(crate) responses: u64,
+    /// Those with another status than 200.
     pub(crate) failed: u64,
     /// Of those that ended in the measured time: milliseconds each, in ascending order.
     latencies: Vec<f64>,
@@ -49,7 +49,7 @@ impl Outcome {
         self.in_time as f64 / self.seconds
     }
 
-    /// Milliseconds within which the share `q` was answered.
+    /// Milliseconds within which the share `q` of the responses came.
     pub(crate) fn latency(&self, q: f64) -> f64 {
         quantile(&self.latencies, q)
     }
@@ -59,7 +59,7 @@ impl Load {
     /// Sends the requests; each that has begun by the end is waited for.
     ///
     /// # Errors
-    /// When a connection fails or an answer is not HTTP.
+    /// When a connection fails or a response is not HTTP.
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
         let begin = Instant::now();
         let (load, sent) = (Arc::new(self), Arc::new(AtomicU64::new(0)));
@@ -70,7 +70,7 @@ impl Load {
         let mut all = Outcome { seconds: load.time.as_secs_f64(), ..Outcome::default() };
         while let Some(one) = connections.join_next().await {
             let one = one??;
-            all.answered += one.answered;
+            all.responses += one.responses;
             all.failed += one.failed;
             all.in_time += one.in_time;
             all.latencies.extend(one.latencies);
@@ -95,57 +95,57 @@ impl Load {
                 let planned = sent.fetch_add(1, Ordering::Relaxed) as f64 / rate;
                 sleep_until(begin + Duration::from_secs_f64(planned)).await;
             }
-            let asked = Instant::now();
-            if asked >= end {
+            let sent = Instant::now();
+            if sent >= end {
                 return Ok(outcome);
             }
             let succeeded = connection.exchange().await?;
-            let answered = Instant::now();
-            outcome.answered += 1;
+            let received = Instant::now();
+            outcome.responses += 1;
             outcome.failed += u64::from(!succeeded);
-            if answered >= measured_from {
-                outcome.latencies.push((answered - asked).as_secs_f64() * 1000.0);
-                outcome.in_time += u64::from(answered < end);
+            if received >= measured_from {
+                outcome.latencies.push((received - sent).as_secs_f64() * 1000.0);
+                outcome.in_time += u64::from(received < end);
             }
         }
     }
 }
 
-/// One connection that asks the same again and again.
+/// One connection that repeats the same request.
 struct Connection {
     stream: TcpStream,
     request: String,
-    answer: Vec<u8>,
+    response: Vec<u8>,
 }
 
 impl Connection {
     async fn open(to: SocketAddr, path: &str) -> std::io::Result<Self> {
         let stream = TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, request: format!("GET {path} HTTP/1.1\r\nhost: {to}\r\n\r\n"), answer: Vec::new() })
+        Ok(Self { stream, request: format!("GET {path} HTTP/1.1\r\nhost: {to}\r\n\r\n"), response: Vec::new() })
     }
 
-    /// One request and its whole answer; returns whether that is a 200.
+    /// One request and its whole response; returns whether that is a 200.
     async fn exchange(&mut self) -> anyhow::Result<bool> {
         self.stream.write_all(self.request.as_bytes()).await?;
-        self.answer.clear();
+        self.response.clear();
         let mut length = None;
         loop {
-            ensure!(self.stream.read_buf(&mut self.answer).await? > 0, "the service closed a connection");
+            ensure!(self.stream.read_buf(&mut self.response).await? > 0, "the service closed a connection");
             if length.is_none() {
-                length = whole_length(&self.answer)?;
+                length = whole_length(&self.response)?;
             }
-            if length == Some(self.answer.len()) {
-                return Ok(self.answer.starts_with(b"HTTP/1.1 200"));
+            if length == Some(self.response.len()) {
+                return Ok(self.response.starts_with(b"HTTP/1.1 200"));
             }
         }
     }
 }
 
 /// Head and body together, once the head is there.
-fn whole_length(answer: &[u8]) -> anyhow::Result<Option<usize>> {
-    let Some(head) = answer.windows(4).position(|end| end == b"\r\n\r\n") else { return Ok(None) };
-    let text = std::str::from_utf8(&answer[..head])?;
+fn whole_length(response: &[u8]) -> anyhow::Result<Option<usize>> {
+    let Some(head) = response.windows(4).position(|end| end == b"\r\n\r\n") else { return Ok(None) };
+    let text = std::str::from_utf8(&response[..head])?;
     let body = text.lines().find_map(|line| line.strip_prefix("content-length: ")).context("an answer of no length")?;
     Ok(Some(head + 4 + body.parse::<usize>()?))
 }

@@ -2,7 +2,7 @@
 //!
 //! Reading order: `settings.rs` (what one can set), `cores.rs` (who runs where), `process.rs` (a real service, and what
 //! the operating system says of it), `system.rs` (all three), `bare.rs` (dice-roller without telemetry), `sink.rs` and
-//! `die.rs` (its neighbours), `load.rs` (the requests), `report.rs` (the tables).
+//! `die.rs` (its upstreams), `load.rs` (the requests), `report.rs` (the tables).
 
 #![allow(dead_code)] // each benchmark uses its own part
 

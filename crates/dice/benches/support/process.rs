@@ -70,7 +70,7 @@ impl Process {
         Ok(Self { process, address, started })
     }
 
-    /// Waits until `/ready` answers 200; returns the time since the process was started.
+    /// Waits until `/ready` responds with 200; returns the time since the process was started.
     ///
     /// # Errors
     /// When it ends, or is not ready within ten seconds.
@@ -113,7 +113,7 @@ impl Process {
     /// The sum of all samples of a metric, whatever their labels.
     ///
     /// # Errors
-    /// When the process does not answer.
+    /// When the process does not respond.
     pub(crate) fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let text = Connection::open(&self.url())?.get("/metrics", "")?.text();
         let of_metric = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));

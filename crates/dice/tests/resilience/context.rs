@@ -1,4 +1,5 @@
-//! Trace context and baggage as an attacker would send them: no effect on the response, and only what is valid goes on.
+//! Trace context and baggage as an attacker would send them: no effect on the response, and only what is valid is
+//! forwarded.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -13,7 +14,7 @@ use crate::figure;
 use crate::services::check_labels;
 
 #[test]
-fn forged_context_is_dropped_and_what_goes_on_keeps_the_limits() {
+fn forged_context_is_dropped_and_limits_are_kept() {
     // What dice-roller hands on is seen by a stub in die-service's place.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stub = format!("http://{}", listener.local_addr().unwrap());
@@ -68,15 +69,15 @@ fn forged_context_is_dropped_and_what_goes_on_keeps_the_limits() {
         let reply = reply.unwrap();
         let shown: String = headers.chars().take(100).collect();
         assert_eq!(reply.status, 200, "{shown}");
-        let told = reply.header("traceresponse").unwrap().split('-').nth(1).unwrap().to_owned();
-        assert_eq!(told == trace, *goes_on, "{shown}: {told}");
+        let given = reply.header("traceresponse").unwrap().split('-').nth(1).unwrap().to_owned();
+        assert_eq!(given == trace, *goes_on, "{shown}: {given}");
         let head = seen.recv_timeout(Duration::from_secs(10)).unwrap();
         let sent: Vec<_> = head.lines().filter_map(|line| line.split_once(": ")).collect();
         let all =
             |name: &str| sent.iter().filter(|(given, _)| *given == name).map(|(_, value)| *value).collect::<Vec<_>>();
         assert_eq!(all("traceparent").len(), 1, "{shown}");
         assert!(
-            all("traceparent")[0].starts_with(&format!("00-{told}-")) && all("traceparent")[0].len() == 55,
+            all("traceparent")[0].starts_with(&format!("00-{given}-")) && all("traceparent")[0].len() == 55,
             "{head}"
         );
         assert_eq!(all("tracestate").len(), usize::from(*with_state), "{shown}: {head}");

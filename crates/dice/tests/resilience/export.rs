@@ -1,5 +1,5 @@
-//! The receiver of telemetry is down, slow, failing, or breaks off: requests do not notice, what was lost is counted,
-//! and export resumes by itself.
+//! The receiver of telemetry is down, slow, failing, or breaks off: no request is delayed, what was lost is counted, and
+//! export resumes by itself.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -24,11 +24,11 @@ const SMALL: [(&str, &str); 4] = [
 ];
 
 /// One request is one span and one log record.
-const ASK: &str = "/dice?identifier=fair";
+const TARGET: &str = "/dice?identifier=fair";
 
 #[test]
-fn requests_do_not_notice_a_failing_receiver_and_each_span_is_accounted_for() {
-    // With the defaults, an export that nobody answers ends after ten seconds.
+fn failing_receiver_delays_no_request_and_every_span_is_counted() {
+    // With the defaults, an export without response ends after ten seconds.
     let (each, resumes, small) = match long() {
         true => (Duration::from_secs(60), Duration::from_secs(15), &[][..]),
         false => (Duration::from_secs(3), Duration::from_secs(5), &SMALL[..]),
@@ -37,7 +37,7 @@ fn requests_do_not_notice_a_failing_receiver_and_each_span_is_accounted_for() {
     let line = Proxy::start(&collector.url);
     let exporting = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*line.url), ("OTEL_LOGS_EXPORTER", "otlp")];
     let service = Service::start("die-service", &[&exporting, small].concat());
-    let load = Load::start(&service.url, ASK, STEADY);
+    let load = Load::start(&service.url, TARGET, STEADY);
     let started = Instant::now();
     sleep(Duration::from_secs(2));
     let memory = service.memory();
@@ -67,8 +67,8 @@ fn requests_do_not_notice_a_failing_receiver_and_each_span_is_accounted_for() {
     let ended = Instant::now();
     let tally = load.stop();
 
-    assert_eq!((tally.lost, tally.count(200)), (0, tally.answers.len()), "{}", tally.statuses());
-    let healthy = quiet(&tally, started, ended, &faults).quantile(0.99);
+    assert_eq!((tally.lost, tally.count(200)), (0, tally.responses.len()), "{}", tally.statuses());
+    let healthy = without_fault(&tally, started, ended, &faults).quantile(0.99);
     for (name, from, to, lost, resumed) in &faults {
         let under = tally.between(*from, *to);
         let p99 = under.quantile(0.99);
@@ -78,13 +78,13 @@ fn requests_do_not_notice_a_failing_receiver_and_each_span_is_accounted_for() {
         figure(&format!(
             "receiver {name} for {each:?}: {} answers, all 200, p99 {p99:?} ({healthy:?} without a fault), {lost} spans \
              counted as lost, export again after {resumed:?}",
-            under.answers.len(),
+            under.responses.len(),
         ));
     }
     assert!(grown < 32.0, "{grown} MiB more");
 
     // Every span has left or is counted, and what was counted as exported has arrived.
-    let made = tally.answers.len();
+    let made = tally.responses.len();
     let (spans, records) = eventually("all spans and records accounted for", || {
         let samples = http::metrics(&service.url);
         let sum =
@@ -102,28 +102,33 @@ fn requests_do_not_notice_a_failing_receiver_and_each_span_is_accounted_for() {
 }
 
 #[test]
-fn spans_that_the_receiver_rejects_are_counted_as_lost() {
+fn rejected_spans_are_counted_as_dropped() {
     let collector = OtlpReceiver::start();
     collector.reject(2);
     let exporting = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url), ("OTEL_BSP_SCHEDULE_DELAY", "60000")];
     let service = Service::start("die-service", &[&exporting[..], &[("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "5")]].concat());
-    (0..10).for_each(|_| assert_eq!(service.get(ASK).status, 200));
+    (0..10).for_each(|_| assert_eq!(service.get(TARGET).status, 200));
     let lost = format!("{SPANS_DROPPED}{{reason=\"export_failed\"}}");
     eventually("two of each five counted", || (service.metric(&lost) == 4.0).then_some(()));
     assert_eq!(service.metric(EXPORTED), 6.0);
 
     collector.fail(true);
-    (0..5).for_each(|_| assert_eq!(service.get(ASK).status, 200));
+    (0..5).for_each(|_| assert_eq!(service.get(TARGET).status, 200));
     eventually("an export that failed counted", || (service.metric(&lost) == 9.0).then_some(()));
-    let told = eventually("a line that says so", || service.lines_of("Spans not exported").pop());
-    assert_eq!((&told["spans"], &told["level"]), (&5.into(), &"WARNING".into()));
-    assert!(told["error"].as_str().unwrap().contains("500"), "{told:?}");
+    let line = eventually("a line that says so", || service.lines_of("Spans not exported").pop());
+    assert_eq!((&line["spans"], &line["level"]), (&5.into(), &"WARNING".into()));
+    assert!(line["error"].as_str().unwrap().contains("500"), "{line:?}");
 }
 
 /// What the clients saw while there was no fault.
-fn quiet(tally: &Tally, started: Instant, ended: Instant, faults: &[(&str, Instant, Instant, f64, Duration)]) -> Tally {
+fn without_fault(
+    tally: &Tally,
+    started: Instant,
+    ended: Instant,
+    faults: &[(&str, Instant, Instant, f64, Duration)],
+) -> Tally {
     let starts = std::iter::once(started).chain(faults.iter().map(|(_, _, to, ..)| *to));
     let ends = faults.iter().map(|(_, from, ..)| *from).chain([ended]);
-    let answers = starts.zip(ends).flat_map(|(from, to)| tally.between(from, to).answers);
-    Tally { answers: answers.collect(), lost: 0 }
+    let responses = starts.zip(ends).flat_map(|(from, to)| tally.between(from, to).responses);
+    Tally { responses: responses.collect(), lost: 0 }
 }

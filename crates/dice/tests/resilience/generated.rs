@@ -79,12 +79,12 @@ struct Operation {
 /// One request that will be sent.
 struct Request {
     target: String,
-    /// Whether a die with an error rate is among what it asks for: only that may fail with 500.
+    /// Whether a die with an error rate is among its parameters: only that may fail with 500.
     may_fail: bool,
 }
 
 #[test]
-fn generated_requests_get_only_answers_that_the_descriptions_name() {
+fn generated_requests_get_only_responses_of_the_openapi_description() {
     let seed: u64 = rand::random();
     eprintln!("seed {seed}");
     let count = if long() { 100_000 } else { 8_000 };
@@ -98,7 +98,7 @@ fn generated_requests_get_only_answers_that_the_descriptions_name() {
         let description = service.get("/openapi.json").json();
         let operations = operations(&description);
         let mut statuses = BTreeMap::<u16, usize>::new();
-        let client = |stream: u64| ask(service, &operations, count / 4, StdRng::seed_from_u64(seed ^ stream));
+        let client = |stream: u64| send(service, &operations, count / 4, StdRng::seed_from_u64(seed ^ stream));
         scope(|threads| {
             let clients: Vec<_> = (0..4).map(|stream| threads.spawn(move || client(stream))).collect();
             for status in clients.into_iter().flat_map(|client| client.join().unwrap()) {
@@ -112,7 +112,7 @@ fn generated_requests_get_only_answers_that_the_descriptions_name() {
 }
 
 /// One client: so many requests, each response held against the description. Returns the statuses.
-fn ask(service: &Service, operations: &[Operation], count: usize, mut chance: StdRng) -> Vec<u16> {
+fn send(service: &Service, operations: &[Operation], count: usize, mut chance: StdRng) -> Vec<u16> {
     let mut connection = Connection::open(&service.url).unwrap();
     let mut one = || {
         let operation = operations.choose(&mut chance).unwrap();

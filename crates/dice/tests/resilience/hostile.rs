@@ -25,7 +25,7 @@ fn malformed_requests_are_refused_with_reason() {
     let services = Services::start();
     let memory = services.memory();
     let many_headers: String = (0..500).map(|number| format!("x-{number}: 1\r\n")).collect();
-    let mut asked = 0;
+    let mut count = 0;
     for (service, route) in services.with_targets() {
         let value = |value: &str| get(&format!("{route}{value}"), "");
         let repeated =
@@ -77,7 +77,7 @@ fn malformed_requests_are_refused_with_reason() {
             let reply = send(service, &request);
             let shown = String::from_utf8_lossy(&request[..request.len().min(120)]).into_owned();
             assert_eq!(reply.status, status, "{shown}: {}", reply.text());
-            asked += 1;
+            count += 1;
             // Where it was a request at all, the refusal says why.
             if matches!(status, 404 | 405 | 422) {
                 let problem = reply.json();
@@ -92,7 +92,7 @@ fn malformed_requests_are_refused_with_reason() {
         }
     }
     services.check(memory);
-    figure(&format!("{asked} malformed requests to three services: each refused as it should be, no panic"));
+    figure(&format!("{count} malformed requests to three services: each refused as it should be, no panic"));
 }
 
 #[test]
@@ -192,9 +192,9 @@ fn slow_clients_are_disconnected_and_delay_nobody() {
                 for reader in &mut readers {
                     let _ = reader.send(&large); // what does not fit is not taken
                 }
-                let asked = Instant::now();
+                let sent = Instant::now();
                 assert_eq!(service.get("/health").status, 200);
-                assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+                assert!(sent.elapsed() < Duration::from_secs(3), "{:?}", sent.elapsed());
                 assert!(service.open_files() >= before + 20, "they are not there");
                 std::thread::sleep(Duration::from_secs(1));
                 let grown = service.memory() - least;
@@ -202,7 +202,7 @@ fn slow_clients_are_disconnected_and_delay_nobody() {
                 eventually("clients that do not read are disconnected", || {
                     (service.open_files() <= before).then_some(())
                 });
-                let took = asked.elapsed().as_secs_f64();
+                let took = sent.elapsed().as_secs_f64();
                 figure(&format!(
                     "twenty who read nothing at {}: {grown:.0} MiB, ended after {took:.1} s",
                     service.name

@@ -1,4 +1,4 @@
-//! More than the limits allow: refused at once, counted, and at nobody else's cost.
+//! More than the limits allow: refused at once, counted, and without delay for others.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::load::{Load, Manner};
 use crate::services::Services;
 
 #[test]
-fn a_full_queue_refuses_at_once_and_empties_again() {
+fn full_queue_refuses_at_once_and_empties_again() {
     let die_service = Service::start("die-service", &[NO_EXPORT]);
     let limits = [("MAX_CONCURRENT_ROLLS", "2"), ("MAX_QUEUED_ROLLS", "3"), ("ROLL_DELAY_MAX_MS", "60000")];
     let own = [("DIE_SERVICE_URL", &*die_service.url), ("ROLL_SEED", "1"), NO_EXPORT];
@@ -26,13 +26,13 @@ fn a_full_queue_refuses_at_once_and_empties_again() {
     clients.iter_mut().for_each(|client| client.send(b"GET /roll?die=fair HTTP/1.1\r\nhost: x\r\n\r\n").unwrap());
     eventually("three rolls that wait", || (service.metric("async_rolls_queued") == 3.0).then_some(()));
 
-    // Even when nobody answers behind it.
+    // Also while die-service does not respond.
     die_service.freeze();
     let mut took = Vec::new();
     for target in ["/roll?die=fair", "/roll-async?die=fair&times=1", "/roll-async?die=fair&times=20"].repeat(10) {
-        let asked = Instant::now();
+        let sent = Instant::now();
         let reply = Connection::open(&service.url).and_then(|mut client| client.get(target, "")).unwrap();
-        took.push(asked.elapsed());
+        took.push(sent.elapsed());
         assert_eq!((reply.status, reply.header("retry-after")), (429, Some("1")), "{target}");
     }
     took.sort();
@@ -53,7 +53,7 @@ fn a_full_queue_refuses_at_once_and_empties_again() {
 }
 
 #[test]
-fn no_more_rolls_at_once_than_allowed() {
+fn concurrent_rolls_stay_within_limit() {
     let die_service = Service::start("die-service", &[NO_EXPORT]);
     let own = [("DIE_SERVICE_URL", &*die_service.url), ("MAX_CONCURRENT_ROLLS", "3"), ("ROLL_DELAY_MAX_MS", "50")];
     let service = Service::start("dice-roller", &[&own[..], &[NO_EXPORT]].concat());
@@ -66,10 +66,10 @@ fn no_more_rolls_at_once_than_allowed() {
     sleep(Duration::from_secs(2));
     let tally = load.stop();
     let elapsed = started.elapsed().as_secs_f64();
-    assert_eq!(tally.count(200), tally.answers.len(), "{}", tally.statuses());
+    assert_eq!(tally.count(200), tally.responses.len(), "{}", tally.statuses());
     let (rolls, work) =
         (service.sum("roll_duration_seconds_count", "async"), service.sum("roll_duration_seconds_sum", "async"));
-    assert_eq!(rolls, tally.answers.len() as f64 * 5.0);
+    assert_eq!(rolls, tally.responses.len() as f64 * 5.0);
     let at_once = work / elapsed;
     assert!((1.5..=3.0).contains(&at_once), "{at_once} rolls at once on average");
     let waited = service.metric("async_roll_queue_seconds_count");
@@ -79,9 +79,9 @@ fn no_more_rolls_at_once_than_allowed() {
     ));
 }
 
-/// What a caller in a hurry does not wait for says nothing about the neighbour.
+/// A deadline of the caller that passes is no failure of the upstream.
 #[test]
-fn callers_in_a_hurry_open_no_breaker() {
+fn short_deadlines_open_no_breaker() {
     let services = Services::start();
     let mut statuses = [0; 2];
     for service in [&services.dice_roller, &services.frontend] {
@@ -108,7 +108,7 @@ fn callers_in_a_hurry_open_no_breaker() {
 }
 
 #[test]
-fn one_address_cannot_starve_another() {
+fn rate_limit_of_one_address_spares_another() {
     let (die_service, own) =
         (Service::start("die-service", &[NO_EXPORT]), [NO_EXPORT, ("RATE_LIMIT_PER_SECOND", "20")]);
     let behind = [("DIE_SERVICE_URL", &*die_service.url), ("ROLL_DELAY_MAX_MS", "0"), NO_EXPORT];

@@ -1,4 +1,4 @@
-//! Traffic: clients that ask again and again, and count for themselves what they got.
+//! Traffic: clients that repeat a request, and count for themselves what they got.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ pub(crate) struct Load {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// Each response: when it came, its status, how long it took.
-    pub(crate) answers: Vec<(Instant, u16, Duration)>,
-    /// Requests that were taken and never answered. A kept connection that ends between two requests is not among them:
-    /// a client then asks again (RFC 9112, section 9.3.1).
+    pub(crate) responses: Vec<(Instant, u16, Duration)>,
+    /// Requests that were accepted and got no response. A kept connection that ends between two requests is not among them:
+    /// a client then repeats its request (RFC 9112, section 9.3.1).
     pub(crate) lost: usize,
 }
 
-/// How clients ask.
+/// How clients send.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Manner {
     pub(crate) clients: usize,
@@ -34,7 +34,7 @@ pub(crate) struct Manner {
     pub(crate) fresh: bool,
 }
 
-/// Four clients that pause a millisecond: busy, and room left to see what slows them down.
+/// Four clients that pause a millisecond: busy, but not so much that a delay could not be seen.
 pub(crate) const STEADY: Manner = Manner { clients: 4, pause: Duration::from_millis(1), fresh: false };
 
 impl Load {
@@ -42,7 +42,7 @@ impl Load {
         let stop = Arc::new(AtomicBool::new(false));
         let client = |_| {
             let (url, target, stop) = (url.to_owned(), target.to_owned(), stop.clone());
-            std::thread::spawn(move || ask_on(&url, &target, manner, &stop))
+            std::thread::spawn(move || send_to(&url, &target, manner, &stop))
         };
         Self { clients: (0..manner.clients).map(client).collect(), stop }
     }
@@ -53,27 +53,27 @@ impl Load {
         let mut all = Tally::default();
         for client in self.clients {
             let tally = client.join().unwrap();
-            all.answers.extend(tally.answers);
+            all.responses.extend(tally.responses);
             all.lost += tally.lost;
         }
-        all.answers.sort();
+        all.responses.sort();
         all
     }
 }
 
-fn ask_on(url: &str, target: &str, manner: Manner, stop: &AtomicBool) -> Tally {
+fn send_to(url: &str, target: &str, manner: Manner, stop: &AtomicBool) -> Tally {
     let mut tally = Tally::default();
     let mut kept: Option<Connection> = None;
     while !stop.load(Ordering::Relaxed) {
         std::thread::sleep(manner.pause);
         let Some(mut connection) = kept.take().or_else(|| Connection::open(url).ok()) else {
-            std::thread::sleep(Duration::from_millis(5)); // nobody listens: not taken, so not lost
+            std::thread::sleep(Duration::from_millis(5)); // nobody listens: not accepted, so not lost
             continue;
         };
-        let asked = Instant::now();
+        let sent = Instant::now();
         match connection.get(target, if manner.fresh { "connection: close\r\n" } else { "" }) {
             Ok(reply) => {
-                tally.answers.push((Instant::now(), reply.status, asked.elapsed()));
+                tally.responses.push((Instant::now(), reply.status, sent.elapsed()));
                 let closes = reply.header("connection").is_some_and(|value| value == "close");
                 kept = (!manner.fresh && !closes).then_some(connection);
             }
@@ -86,33 +86,33 @@ fn ask_on(url: &str, target: &str, manner: Manner, stop: &AtomicBool) -> Tally {
 
 impl Tally {
     pub(crate) fn count(&self, status: u16) -> usize {
-        self.answers.iter().filter(|(_, answered, _)| *answered == status).count()
+        self.responses.iter().filter(|(_, given, _)| *given == status).count()
     }
 
     /// Statuses and how often each came, for people.
     pub(crate) fn statuses(&self) -> String {
-        let mut seen: Vec<_> = self.answers.iter().map(|(_, status, _)| *status).collect();
+        let mut seen: Vec<_> = self.responses.iter().map(|(_, status, _)| *status).collect();
         seen.sort();
         seen.dedup();
         let counted: Vec<_> = seen.iter().map(|status| format!("{} × {status}", self.count(*status))).collect();
         counted.join(", ")
     }
 
-    /// What was asked between two moments.
+    /// The requests that were sent between two moments.
     pub(crate) fn between(&self, from: Instant, to: Instant) -> Tally {
         let within = |(at, _, took): &&(Instant, u16, Duration)| (from..to).contains(&(*at - *took));
-        Tally { answers: self.answers.iter().filter(within).copied().collect(), lost: 0 }
+        Tally { responses: self.responses.iter().filter(within).copied().collect(), lost: 0 }
     }
 
     /// How long after `moment` the first response of that status came.
     pub(crate) fn first_after(&self, moment: Instant, status: u16) -> Option<Duration> {
-        let wanted = |(at, answered, _): &&(Instant, u16, Duration)| *at >= moment && *answered == status;
-        self.answers.iter().find(wanted).map(|(at, _, _)| *at - moment)
+        let wanted = |(at, given, _): &&(Instant, u16, Duration)| *at >= moment && *given == status;
+        self.responses.iter().find(wanted).map(|(at, _, _)| *at - moment)
     }
 
-    /// The time within which this share of the answers came.
+    /// The time within which this share of the responses came.
     pub(crate) fn quantile(&self, share: f64) -> Duration {
-        let mut took: Vec<_> = self.answers.iter().map(|(_, _, took)| *took).collect();
+        let mut took: Vec<_> = self.responses.iter().map(|(_, _, took)| *took).collect();
         took.sort();
         took[((took.len() - 1) as f64 * share) as usize]
     }

@@ -26,7 +26,7 @@ impl Services {
         [(&self.die_service, "/dice?identifier="), (&self.dice_roller, "/roll?die="), (&self.frontend, "/roll?die=")]
     }
 
-    /// They live, nothing panicked, memory and labels are bounded.
+    /// They respond, nothing panicked, memory and labels are bounded.
     pub(crate) fn check(&self, memory: [f64; 3]) {
         for ((service, target), before) in self.with_targets().into_iter().zip(memory) {
             assert_eq!(service.get(&format!("{target}fair")).status, 200);

@@ -30,8 +30,8 @@ fn blocked_stdout_blocks_no_request_and_every_line_is_counted() {
     let memory = service.memory();
     let tally = load.stop();
     let (before, after) =
-        (tally.between(tally.answers[0].0, blocked), tally.between(blocked, std::time::Instant::now()));
-    assert_eq!((tally.lost, tally.count(200)), (0, tally.answers.len()), "{}", tally.statuses());
+        (tally.between(tally.responses[0].0, blocked), tally.between(blocked, std::time::Instant::now()));
+    assert_eq!((tally.lost, tally.count(200)), (0, tally.responses.len()), "{}", tally.statuses());
     assert!(
         after.quantile(0.99) < 3 * before.quantile(0.99) + Duration::from_millis(100),
         "{:?}",
@@ -43,11 +43,11 @@ fn blocked_stdout_blocks_no_request_and_every_line_is_counted() {
     service.process().resume_reading();
     service.stop();
     let of_batches = service.process().lines().iter().filter(|line| line.contains("\"trace_id\"")).count() as f64;
-    assert_eq!(of_batches + lost, tally.answers.len() as f64 * LINES_OF_A_BATCH, "{lost} lines were counted as lost");
+    assert_eq!(of_batches + lost, tally.responses.len() as f64 * LINES_OF_A_BATCH, "{lost} lines were counted as lost");
     figure(&format!(
         "stdout not read: {} answers, all 200, p99 {:?} before and {:?} while blocked, {of_batches} lines read later + \
          {lost} counted as lost = all, {memory:.0} MiB",
-        tally.answers.len(),
+        tally.responses.len(),
         before.quantile(0.99),
         after.quantile(0.99),
     ));

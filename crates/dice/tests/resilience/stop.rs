@@ -1,4 +1,4 @@
-//! SIGTERM under load: what was taken is answered, and every span of it leaves.
+//! SIGTERM under load: every accepted request gets its response, and every span of it leaves.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ const KEPT: Manner = Manner { clients: 4, pause: Duration::ZERO, fresh: false };
 const FRESH: Manner = Manner { clients: 8, pause: Duration::ZERO, fresh: true };
 
 #[test]
-fn die_service_loses_nothing() {
+fn die_service_loses_nothing_under_sigterm() {
     let collector = OtlpReceiver::start();
     let exporter = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url)];
     let service = Service::start("die-service", &[&exporter[..], &QUEUE].concat());
@@ -22,7 +22,7 @@ fn die_service_loses_nothing() {
 }
 
 #[test]
-fn dice_roller_loses_nothing() {
+fn dice_roller_loses_nothing_under_sigterm() {
     let (collector, die_service) = (OtlpReceiver::start(), Service::start("die-service", &[NO_EXPORT]));
     let own = [("DIE_SERVICE_URL", &*die_service.url), ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url)];
     let service = Service::start("dice-roller", &[&own[..], &[("ROLL_DELAY_MAX_MS", "100")], &QUEUE].concat());
@@ -30,7 +30,7 @@ fn dice_roller_loses_nothing() {
 }
 
 #[test]
-fn frontend_loses_nothing() {
+fn frontend_loses_nothing_under_sigterm() {
     let (collector, die_service) = (OtlpReceiver::start(), Service::start("die-service", &[NO_EXPORT]));
     let behind = [("DIE_SERVICE_URL", &*die_service.url), ("ROLL_DELAY_MAX_MS", "100"), NO_EXPORT];
     let dice_roller = Service::start("dice-roller", &behind);
@@ -43,7 +43,7 @@ fn frontend_loses_nothing() {
     );
 }
 
-/// As the images have it: room for all spans that come between two exports.
+/// As the images have it: as many as come between two exports.
 const QUEUE: [(&str, &str); 3] = [
     ("OTEL_BSP_MAX_QUEUE_SIZE", "131072"),
     ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8192"),
@@ -54,26 +54,26 @@ fn loses_nothing(mut service: Service, collector: &OtlpReceiver, target: &str) {
     let name = service.name;
     let loads = [KEPT, FRESH].map(|manner| Load::start(&service.url, target, manner));
     sleep(Duration::from_millis(1500));
-    let asked = Instant::now();
+    let sent = Instant::now();
     let lines = service.stop();
-    let took = asked.elapsed();
+    let took = sent.elapsed();
     let [kept, fresh] = loads.map(Load::stop);
 
     for tally in [&kept, &fresh] {
-        assert!(tally.answers.len() > 10, "no load: {}", tally.statuses());
-        assert_eq!(tally.count(200), tally.answers.len(), "{}", tally.statuses());
+        assert!(tally.responses.len() > 10, "no load: {}", tally.statuses());
+        assert_eq!(tally.count(200), tally.responses.len(), "{}", tally.statuses());
     }
-    assert_eq!((kept.lost, fresh.lost), (0, 0), "of {} and {}", kept.answers.len(), fresh.answers.len());
-    let answers = kept.answers.len() + fresh.answers.len();
-    assert_eq!(collector.server_spans(), answers, "one span for each response, one response for each span");
+    assert_eq!((kept.lost, fresh.lost), (0, 0), "of {} and {}", kept.responses.len(), fresh.responses.len());
+    let responses = kept.responses.len() + fresh.responses.len();
+    assert_eq!(collector.server_spans(), responses, "one span for each response, one response for each span");
     assert!(lines.iter().all(|line| !line["message"].as_str().is_some_and(|text| text.starts_with("Spans were lost"))));
     figure(&format!(
-        "SIGTERM to {name} under load: {answers} answers, 0 lost, {answers} server spans, end after {took:?}"
+        "SIGTERM to {name} under load: {responses} responses, 0 lost, {responses} server spans, end after {took:?}"
     ));
 }
 
 #[test]
-fn a_receiver_that_never_answers_does_not_hold_the_end_up_and_the_loss_is_named() {
+fn hanging_receiver_does_not_delay_exit_and_loss_is_logged() {
     let line = Proxy::start("127.0.0.1:1");
     line.set(Line::Stalls);
     let patient = [("OTEL_EXPORTER_OTLP_TIMEOUT", "600000"), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
@@ -82,9 +82,9 @@ fn a_receiver_that_never_answers_does_not_hold_the_end_up_and_the_loss_is_named(
     for _ in 0..20 {
         assert_eq!(service.get("/dice").status, 200);
     }
-    let asked = Instant::now();
+    let sent = Instant::now();
     let lines = service.stop();
-    let took = asked.elapsed();
+    let took = sent.elapsed();
     let lost =
         lines.iter().find(|line| line["message"].as_str().is_some_and(|text| text.starts_with("Spans were lost")));
     assert_eq!(lost.map(|line| &line["spans"]), Some(&20.into()));

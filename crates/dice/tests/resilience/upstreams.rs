@@ -1,4 +1,4 @@
-//! A service whose neighbour is killed, stopped, cut off, or not there yet: dice-roller without die-service, and
+//! A service whose upstream is killed, stopped, cut off, or not there yet: dice-roller without die-service, and
 //! frontend without dice-roller. Both have the same parts, so both get the same faults.
 
 use std::thread::{sleep, spawn};
@@ -14,18 +14,18 @@ use crate::figure;
 use crate::load::{Load, Manner, STEADY};
 use crate::proxy::{Line, Proxy};
 
-const ASK: &str = "/roll?die=fair";
+const TARGET: &str = "/roll?die=fair";
 /// A breaker pauses for one second; what a busy machine adds is not the breaker's.
 const RECOVERY: Duration = Duration::from_millis(1250);
 
-/// A service and the neighbour that it calls.
+/// A service and the upstream that it calls.
 struct Pair {
     caller: Service,
     callee: Service,
     target: &'static str,
     /// The caller's counter of calls.
     calls: &'static str,
-    /// How long the caller waits for an response.
+    /// How long the caller waits for a response.
     limit: Duration,
     backend: Backend,
     _die_service: Option<Service>,
@@ -59,10 +59,10 @@ fn frontend(die_service: &str, dice_roller: &str, more: &[(&str, &str)]) -> Serv
 }
 
 impl Pair {
-    /// Asks the caller within the trace of that number.
-    fn ask(&self, trace: u32) -> Response {
+    /// Sends a request to the caller, within the trace of that number.
+    fn send(&self, trace: u32) -> Response {
         let header = format!("traceparent: 00-{trace:032x}-b7ad6b7169203331-01\r\n");
-        Connection::open(&self.caller.url).and_then(|mut connection| connection.get(ASK, &header)).unwrap()
+        Connection::open(&self.caller.url).and_then(|mut connection| connection.get(TARGET, &header)).unwrap()
     }
 
     fn trace(&self, trace: u32, spans: usize) -> Trace {
@@ -74,11 +74,11 @@ impl Pair {
     }
 
     /// Answers of a status class, as the caller counts them.
-    fn answered(&self, class: &str) -> usize {
+    fn counted(&self, class: &str) -> usize {
         self.caller.metric(&format!(r#"http_requests_total{{handler="/roll",method="GET",status="{class}"}}"#)) as usize
     }
 
-    /// How many of its answers took less than 5 ms, and how many there were.
+    /// How many of its responses took less than 5 ms, and how many there were.
     fn quick(&self) -> (f64, f64) {
         let samples = http::metrics(&self.caller.url);
         let sample = |name: &str, more: &str| {
@@ -100,22 +100,22 @@ impl Pair {
 }
 
 #[test]
-fn a_killed_die_service_is_reported_cut_short_and_recovered_from() {
+fn killed_die_service_opens_breaker_and_is_used_again_after_restart() {
     killed(dice_roller_and_die_service());
 }
 
 #[test]
-fn a_killed_dice_roller_is_reported_cut_short_and_recovered_from() {
+fn killed_dice_roller_opens_breaker_and_is_used_again_after_restart() {
     killed(frontend_and_dice_roller());
 }
 
 fn killed(mut pair: Pair) {
     let service = if pair.target == "die-service" { "dice-roller" } else { "frontend" };
-    assert_eq!(pair.ask(1).status, 200);
+    assert_eq!(pair.send(1).status, 200);
     pair.callee.kill();
 
-    // Five failures in a row open the breaker; the next request is not handed on any more.
-    let statuses: Vec<_> = (11..=16).map(|trace| pair.ask(trace)).map(|reply| (reply.status, retry(&reply))).collect();
+    // Five failures in a row open the breaker; the next request makes no call.
+    let statuses: Vec<_> = (11..=16).map(|trace| pair.send(trace)).map(|reply| (reply.status, retry(&reply))).collect();
     assert_eq!(statuses, [(503, Some(1)); 6]);
     assert_eq!((pair.breaker(), pair.caller.sum(pair.calls, "connection_error")), (2.0, 5.0));
     let failed = pair.trace(11, 2);
@@ -134,7 +134,7 @@ fn killed(mut pair: Pair) {
 
     // Under traffic: quick while it is open, and back when the other side is.
     let (before_quick, before) = pair.quick();
-    let load = Load::start(&pair.caller.url, ASK, STEADY);
+    let load = Load::start(&pair.caller.url, TARGET, STEADY);
     sleep(Duration::from_millis(1500));
     let (quick, all) = pair.quick();
     let down = Instant::now();
@@ -148,11 +148,11 @@ fn killed(mut pair: Pair) {
     let recovery = tally.first_after(back, 200).unwrap();
     assert!(recovery < RECOVERY, "{recovery:?}");
     let after = tally.between(back + recovery, Instant::now());
-    assert_eq!(after.count(200), after.answers.len(), "{}", after.statuses());
+    assert_eq!(after.count(200), after.responses.len(), "{}", after.statuses());
 
-    assert_eq!((tally.lost, tally.answers.len()), (0, tally.count(200) + tally.count(503)), "{}", tally.statuses());
-    assert_eq!(pair.answered("2xx"), tally.count(200) + 1);
-    assert_eq!(pair.answered("5xx"), tally.count(503) + 6);
+    assert_eq!((tally.lost, tally.responses.len()), (0, tally.count(200) + tally.count(503)), "{}", tally.statuses());
+    assert_eq!(pair.counted("2xx"), tally.count(200) + 1);
+    assert_eq!(pair.counted("5xx"), tally.count(503) + 6);
     if pair.calls == "die_service_requests_total" {
         let without_die = pair.caller.sum(pair.calls, "connection_error") + pair.caller.sum(pair.calls, "circuit_open");
         assert_eq!(without_die as usize, tally.count(503) + 6);
@@ -164,45 +164,45 @@ fn killed(mut pair: Pair) {
          first 200 {recovery:?} after it listened again",
         pair.target,
         tally.statuses(),
-        tally.between(tally.answers[0].0, down).quantile(0.5),
+        tally.between(tally.responses[0].0, down).quantile(0.5),
         share * 100.0,
     ));
 }
 
 #[test]
-fn a_stopped_die_service_is_a_timeout_until_it_goes_on() {
+fn suspended_die_service_is_a_timeout_until_it_resumes() {
     stopped(dice_roller_and_die_service());
 }
 
 #[test]
-fn a_stopped_dice_roller_is_a_timeout_until_it_goes_on() {
+fn suspended_dice_roller_is_a_timeout_until_it_resumes() {
     stopped(frontend_and_dice_roller());
 }
 
-/// SIGSTOP: the connection is there, the neighbour does not move.
+/// SIGSTOP: the connection is there, the upstream does nothing.
 fn stopped(pair: Pair) {
-    assert_eq!(pair.ask(1).status, 200);
+    assert_eq!(pair.send(1).status, 200);
     pair.callee.freeze();
-    let asked = Instant::now();
+    let sent = Instant::now();
     let waiting: Vec<_> = (11..=15)
         .map(|trace| {
             let (url, header) =
                 (pair.caller.url.clone(), format!("traceparent: 00-{trace:032x}-b7ad6b7169203331-01\r\n"));
-            spawn(move || Connection::open(&url).and_then(|mut connection| connection.get(ASK, &header)).unwrap())
+            spawn(move || Connection::open(&url).and_then(|mut connection| connection.get(TARGET, &header)).unwrap())
         })
         .collect();
     for reply in waiting {
         assert_eq!(reply.join().unwrap().status, 504);
     }
-    let took = asked.elapsed();
+    let took = sent.elapsed();
     assert!(took >= pair.limit && took < pair.limit + Duration::from_secs(2), "{took:?}");
-    assert_eq!((pair.ask(16).status, pair.breaker()), (503, 2.0));
+    assert_eq!((pair.send(16).status, pair.breaker()), (503, 2.0));
     assert_eq!(pair.caller.sum(pair.calls, "timeout"), 5.0);
     let trace = pair.trace(11, 2);
     let client = trace.spans.iter().find(|span| span.kind == "CLIENT").unwrap();
     assert_eq!(client.attributes["error.type"], "timeout");
 
-    let load = Load::start(&pair.caller.url, ASK, Manner { clients: 1, ..STEADY });
+    let load = Load::start(&pair.caller.url, TARGET, Manner { clients: 1, ..STEADY });
     pair.callee.resume();
     let back = Instant::now();
     eventually("a closed breaker", || (pair.breaker() == 0.0).then_some(()));
@@ -219,7 +219,7 @@ fn stopped(pair: Pair) {
 }
 
 #[test]
-fn a_line_that_fails_is_named_as_it_fails() {
+fn failing_connection_is_counted_by_its_kind() {
     let never_open = ("BREAKER_FAILURES", "1000000");
     let die_service = Service::start("die-service", &[NO_EXPORT]);
     let to_die_service = Proxy::start(&die_service.url);
@@ -237,9 +237,9 @@ fn a_line_that_fails_is_named_as_it_fails() {
             (Line::Breaks, 503, "connection_error"),
             (Line::Stalls, 504, "timeout"),
         ] {
-            assert_eq!(caller.get(ASK).status, 200);
+            assert_eq!(caller.get(TARGET).status, 200);
             line.set(fault);
-            let response = caller.get(ASK);
+            let response = caller.get(TARGET);
             assert_eq!(response.status, status, "{fault:?}: {}", response.text());
             *counted.get_mut(kind).unwrap() += 1.0;
             for (kind, count) in &counted {
@@ -247,8 +247,8 @@ fn a_line_that_fails_is_named_as_it_fails() {
             }
             line.set(Line::Works);
             // A kept connection may still be found ended once: that, too, is reported as what it is.
-            eventually("an response over the line that works again", || {
-                let works = caller.get(ASK).status == 200;
+            eventually("a response over the line that works again", || {
+                let works = caller.get(TARGET).status == 200;
                 counted.insert("connection_error", caller.sum(calls, "connection_error"));
                 works.then_some(())
             });
@@ -262,19 +262,19 @@ fn services_may_start_in_any_order() {
     let urls = [("DIE_SERVICE_URL", die_service.url.as_str()), ("ROLL_DELAY_MAX_MS", "0"), NO_EXPORT];
     let mut dice_roller = Service::planned("dice-roller", &urls);
     let frontend = frontend(&die_service.url, &dice_roller.url, &[NO_EXPORT]);
-    assert_eq!(frontend.get("/ready").status, 200, "it asks no neighbour");
-    assert_eq!(frontend.get(ASK).status, 503);
+    assert_eq!(frontend.get("/ready").status, 200, "it calls no upstream");
+    assert_eq!(frontend.get(TARGET).status, 503);
     let page = frontend.get("/");
     assert!(page.status == 200 && page.text().contains("die-service does not answer"), "{}", page.text());
 
     dice_roller.run();
     assert_eq!(dice_roller.get("/ready").status, 200);
-    let without_die_service = frontend.get(ASK);
+    let without_die_service = frontend.get(TARGET);
     assert!(without_die_service.status == 503 && without_die_service.text().contains("die-service"));
 
     die_service.run();
     let back = Instant::now();
-    eventually("a roll", || (frontend.get(ASK).status == 200).then_some(()));
+    eventually("a roll", || (frontend.get(TARGET).status == 200).then_some(()));
     let recovery = back.elapsed();
     assert!(recovery < RECOVERY, "{recovery:?}");
     assert!(frontend.get("/").text().contains("extreme"), "the page has the dice now");

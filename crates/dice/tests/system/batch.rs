@@ -1,4 +1,4 @@
-//! What one can ask of a batch, and how the trace shows it: fewer rolls at once, and what becomes of rolls that fail.
+//! The parameters of a batch, and how its trace shows them: fewer rolls at once, and rolls that fail.
 
 use serde_json::{Value, json};
 use tempo_client::{Span, Status, Trace};
@@ -33,7 +33,7 @@ fn at_once(rolls: &[&Span]) -> usize {
 }
 
 #[test]
-fn a_concurrency_of_one_is_a_staircase() {
+fn concurrency_of_one_runs_rolls_one_after_another() {
     let (_, trace) = batch("die=fair&concurrency=1");
     let rolls = rolls(&trace);
     assert!(rolls.is_sorted_by(|one, next| one.end <= next.start), "{rolls:?}");
@@ -41,7 +41,7 @@ fn a_concurrency_of_one_is_a_staircase() {
 }
 
 #[test]
-fn a_concurrency_of_five_keeps_five_under_way() {
+fn concurrency_of_five_keeps_five_rolls_running() {
     let (_, trace) = batch("die=fair&concurrency=5");
     let rolls = rolls(&trace);
     assert_eq!(at_once(&rolls), 5);
@@ -51,7 +51,7 @@ fn a_concurrency_of_five_keeps_five_under_way() {
 }
 
 #[test]
-fn best_effort_answers_with_the_rolls_that_did_not_fail_and_the_parent_tells_their_order() {
+fn best_effort_returns_successful_rolls_and_parent_has_their_order() {
     let (response, trace) = batch("die=extreme&strategy=best-effort");
     let (rolls, body) = (rolls(&trace), response.json());
     assert_eq!(at_once(&rolls), 10);

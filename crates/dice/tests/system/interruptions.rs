@@ -1,4 +1,4 @@
-//! Ends that nobody planned: a client that leaves, a stop in the middle of work. And beginnings that repeat.
+//! A client that leaves, a stop in the middle of work, and runs that a seed repeats.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use crate::common::System;
 use crate::common::backend::One;
 
 #[test]
-fn a_client_that_leaves_ends_its_rolls_and_their_spans() {
+fn client_that_leaves_cancels_rolls_and_ends_their_spans() {
     let mut system = System::start(&[("ROLL_DELAY_MAX_MS", "60000"), ("ROLL_SEED", "1")]);
     let dice_roller = system.ports.dice_roller();
     let sample = |name: &str| http::metrics(&dice_roller).get(name).copied().unwrap_or(0.0);
@@ -50,7 +50,7 @@ fn a_client_that_leaves_ends_its_rolls_and_their_spans() {
 }
 
 #[test]
-fn a_stop_in_the_middle_of_work_loses_no_answer_and_no_span() {
+fn sigterm_during_batches_loses_no_response_and_no_span() {
     let mut system = System::start(&[]);
     let url = system.ports.frontend() + "/roll-async?die=fair&times=5";
     let clients: Vec<_> = (0..10)
@@ -77,7 +77,7 @@ fn a_stop_in_the_middle_of_work_loses_no_answer_and_no_span() {
 }
 
 #[test]
-fn a_seed_repeats_the_rolls_of_a_whole_system() {
+fn seed_repeats_rolls_of_whole_system() {
     let rolls = |seed: &str| {
         let system = System::start(&[("ROLL_SEED", seed), ("ROLL_DELAY_MAX_MS", "0")]);
         let batch = |_| system.get("/roll-async?die=fair&times=20").json()["rolls"].clone();

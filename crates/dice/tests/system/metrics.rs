@@ -25,7 +25,7 @@ fn expected(samples: &[(&str, f64)]) -> BTreeMap<String, f64> {
 #[test]
 fn metrics_move_by_what_was_sent() {
     let system = System::start(&[("ROLL_DELAY_MAX_MS", "0")]);
-    // What frontend asks by itself, at its start, is over then.
+    // Until frontend has made the requests of its start.
     system.launcher.wait_for(|line| line.contains("Die list fetched"));
     let look = || {
         [system.ports.frontend(), system.ports.dice_roller(), system.ports.die_service()].map(|url| http::metrics(&url))

@@ -28,13 +28,13 @@ fn without_exporter_lines_have_ids_and_no_span_leaves() {
 fn recorder() -> (String, mpsc::Receiver<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let (tell, told) = mpsc::channel();
+    let (sender, heads) = mpsc::channel();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map(Result::unwrap) {
             let lines = BufReader::new(&stream).lines().map(Result::unwrap);
             let head: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
             let body = if head.first().is_some_and(|line| line.contains("identifier=")) {
-                tell.send(head).unwrap();
+                sender.send(head).unwrap();
                 r#"{"identifier":"fair","specification":{"faces":[1],"error_rate":0}}"#
             } else {
                 r#"{"identifiers":["fair"]}"#
@@ -43,12 +43,12 @@ fn recorder() -> (String, mpsc::Receiver<Vec<String>>) {
             write!(stream, "{head} {}\r\n\r\n{body}", body.len()).unwrap();
         }
     });
-    (url, told)
+    (url, heads)
 }
 
 #[test]
 fn disabled_sdk_forwards_context_of_caller_unchanged() {
-    let (url, told) = recorder();
+    let (url, heads) = recorder();
     let mut system =
         System::start(&[("OTEL_SDK_DISABLED", "true"), ("DIE_SERVICE_URL", &url), ("ROLL_DELAY_MAX_MS", "0")]);
     let (traceparent, tracestate) = ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=1,b=2");
@@ -57,7 +57,7 @@ fn disabled_sdk_forwards_context_of_caller_unchanged() {
     assert_eq!(response.json(), serde_json::json!({"roll": 1}));
     assert_eq!(response.header("traceresponse"), None);
 
-    let head = told.recv().unwrap();
+    let head = heads.recv().unwrap();
     assert!(head.contains(&format!("traceparent: {traceparent}")), "{head:?}");
     assert!(head.contains(&format!("tracestate: {tracestate}")), "{head:?}");
     system.stop();

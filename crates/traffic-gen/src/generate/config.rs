@@ -45,7 +45,7 @@ pub struct Config {
     #[arg(long, env = "THINK_TIME_MS", default_value = "500-2000", value_parser = think_time)]
     pub think_time_ms: ThinkTime,
 
-    /// Milliseconds that a user waits for an answer
+    /// Milliseconds that a user waits for a response
     #[arg(long, env = "REQUEST_TIMEOUT_MS", default_value_t = 30_000, value_parser = within(1..=3_600_000_u64))]
     pub request_timeout_ms: u64,
 
@@ -53,7 +53,7 @@ pub struct Config {
     #[arg(long, env = "SEED")]
     pub seed: Option<u64>,
 
-    /// Requests per second, at fixed times whatever the answers do, instead of users who think
+    /// Requests per second, at fixed times whatever the responses do, instead of users who think
     #[arg(long, env = "RATE", value_parser = within(0.01..=100_000.0))]
     pub rate: Option<f64>,
 
@@ -105,10 +105,10 @@ fn think_time(text: &str) -> Result<ThinkTime, String> {
 }
 
 impl Config {
-    /// What one setting alone cannot tell.
+    /// Checks that need several settings.
     ///
     /// # Errors
-    /// When a manifest is asked for, but not every span is exported: it would promise what cannot be there.
+    /// When a manifest is wanted, but not every span is exported: it would promise what cannot be there.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let all = matches!(self.otel.otel_traces_sampler, SamplerName::AlwaysOn | SamplerName::ParentbasedAlwaysOn);
         let exported = self.otel.otel_traces_exporter == TracesExporter::Otlp && !self.otel.otel_sdk_disabled;

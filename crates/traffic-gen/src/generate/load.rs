@@ -1,8 +1,8 @@
-//! When requests are made: by users who wait for an answer and think, or at a fixed rate.
+//! When requests are made: by users who wait for a response and think, or at a fixed rate.
 //!
 //! Users slow down with the system (a closed loop), as people do. A fixed rate does not (an open loop), so it shows
 //! what a slow system does to those who come meanwhile: a latency counts from the moment when the request was planned,
-//! not from when there was room to make it. Leaving that wait out is known as coordinated omission.
+//! not from when it could be made. Leaving that wait out is known as coordinated omission.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,12 +23,12 @@ pub(crate) type Outcomes = UnboundedSender<Outcome>;
 pub(crate) async fn users(config: &Arc<Config>, seed: u64, caller: Caller, outcomes: Outcomes) {
     let mut users = JoinSet::new();
     for user in User::all(config, seed) {
-        users.spawn(live(user, caller.clone(), outcomes.clone()));
+        users.spawn(simulate(user, caller.clone(), outcomes.clone()));
     }
     users.join_all().await;
 }
 
-async fn live(user: User, caller: Caller, outcomes: Outcomes) {
+async fn simulate(user: User, caller: Caller, outcomes: Outcomes) {
     let (id, count, mut made) = (user.id, user.count as usize, 0);
     for request in user.take(count) {
         if made > 0 && stopped_while_thinking(&caller.stop, request.think).await {
@@ -50,7 +50,7 @@ async fn stopped_while_thinking(stop: &Stop, time: Duration) -> bool {
     }
 }
 
-/// `rate` requests per second, `count` of them, or without end until the run is asked to stop.
+/// `rate` requests per second, `count` of them, or without end until the run is stopped.
 ///
 /// At most `MAX_IN_FLIGHT` are under way at once. When that is reached requests begin late, and it is said; none is
 /// left out.

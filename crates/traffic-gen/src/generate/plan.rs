@@ -1,4 +1,4 @@
-//! Who rolls what: decided by the seed and the user's number alone, so that neither timing nor answers change it.
+//! Who rolls what: decided by the seed and the user's number alone, so that neither timing nor responses change it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,7 +122,7 @@ mod tests {
         }
     }
 
-    /// Bounds of five standard deviations around the share that was asked for; the seed is fixed.
+    /// Bounds of five standard deviations of the wanted share; the seed is fixed.
     #[test]
     fn the_share_of_batches_is_the_one_asked_for() {
         for share in [0.0, 0.3, 1.0] {

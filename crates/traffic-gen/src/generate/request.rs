@@ -28,16 +28,16 @@ pub(crate) struct Outcome {
     pub(crate) request: Arc<Request>,
     /// None while spans are switched off.
     pub(crate) trace_id: Option<String>,
-    pub(crate) answer: Answer,
-    /// From the planned start to the answer.
+    pub(crate) response: Response,
+    /// From the planned start to the response.
     pub(crate) latency: Duration,
     /// How much later than planned the request began.
     pub(crate) late: Duration,
 }
 
-/// The answer, as far as there was one.
+/// The response, as far as there was one.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum Response {
     /// The faces.
     Rolled(Vec<i64>),
     /// An HTTP status from 400 on, and its `detail`.
@@ -69,52 +69,52 @@ impl Caller {
                 }
                 None => tracing::info!(die_type, request_number, "User {user} making sync roll"),
             }
-            let answer = tokio::select! {
-                answer = self.ask(&request) => answer,
-                () = self.stop.reached(Phase::Over) => Answer::missing("stopped", "the run was stopped"),
+            let response = tokio::select! {
+                response = self.send(&request) => response,
+                () = self.stop.reached(Phase::Over) => Response::missing("stopped", "the run was stopped"),
             };
             let latency = planned.elapsed();
-            record(&request, &answer, latency);
-            Outcome { trace_id: Span::current().trace_id(), request: request.clone(), answer, latency, late }
+            record(&request, &response, latency);
+            Outcome { trace_id: Span::current().trace_id(), request: request.clone(), response, latency, late }
         }
         .instrument(span)
         .await
     }
 
-    async fn ask(&self, request: &Request) -> Answer {
+    async fn send(&self, request: &Request) -> Response {
         let path = if request.times.is_some() { "roll-async" } else { "roll" };
         let mut url = match self.frontend.join(path) {
             Ok(url) => url,
-            Err(error) => return Answer::missing("invalid_url", error),
+            Err(error) => return Response::missing("invalid_url", error),
         };
         url.query_pairs_mut().append_pair("die", &request.die);
         if let Some(times) = request.times {
             url.query_pairs_mut().append_pair("times", &times.to_string());
         }
         match self.client.get(url, self.timeout, Deadline::default()).await {
-            Ok(answer) => understand(&answer, request.times.is_some()),
-            Err(error) => Answer::missing(error.kind(), error),
+            Ok(response) => parse(&response, request.times.is_some()),
+            Err(error) => Response::missing(error.kind(), error),
         }
     }
 }
 
-impl Answer {
+impl Response {
     fn missing(kind: &'static str, error: impl std::fmt::Display) -> Self {
-        Answer::Missing { kind, error: error.to_string() }
+        Response::Missing { kind, error: error.to_string() }
     }
 }
 
-fn understand(answer: &telemetry::Answer, batch: bool) -> Answer {
-    if !answer.status.is_success() {
-        let detail = answer.json().map_or_else(|_| String::new(), |problem: ProblemBody| problem.detail);
-        return Answer::Refused { status: answer.status, detail };
+fn parse(response: &telemetry::Answer, batch: bool) -> Response {
+    if !response.status.is_success() {
+        let detail = response.json().map_or_else(|_| String::new(), |problem: ProblemBody| problem.detail);
+        return Response::Refused { status: response.status, detail };
     }
     let rolls = if batch {
-        answer.json().map(|Batch { rolls }| rolls)
+        response.json().map(|Batch { rolls }| rolls)
     } else {
-        answer.json().map(|Single { roll }| vec![roll])
+        response.json().map(|Single { roll }| vec![roll])
     };
-    rolls.map_or_else(|error| Answer::missing("malformed_answer", error), Answer::Rolled)
+    rolls.map_or_else(|error| Response::missing("malformed_answer", error), Response::Rolled)
 }
 
 fn root_span(request: &Request) -> Span {
@@ -133,10 +133,10 @@ fn root_span(request: &Request) -> Span {
 }
 
 /// The outcome, on the span and as a log line. What did not bring the roll that the user wanted is a failure.
-fn record(request: &Request, answer: &Answer, latency: Duration) {
+fn record(request: &Request, response: &Response, latency: Duration) {
     let (span, user, duration) = (Span::current(), request.user, latency.as_secs_f64());
-    match answer {
-        Answer::Rolled(rolls) => {
+    match response {
+        Response::Rolled(rolls) => {
             let total = rolls.iter().fold(0_i64, |sum, roll| sum.saturating_add(*roll));
             span.set("request.status", "success");
             if request.times.is_some() {
@@ -147,12 +147,12 @@ fn record(request: &Request, answer: &Answer, latency: Duration) {
                 tracing::info!(roll_value = total, duration, "User {user} sync roll result: {total}");
             }
         }
-        Answer::Refused { status, detail } => {
+        Response::Refused { status, detail } => {
             span.set("request.status", "error");
             span.fail(detail.as_str());
             tracing::warn!(status = status.as_u16(), error = detail, duration, "User {user} request refused");
         }
-        Answer::Missing { kind, error } => {
+        Response::Missing { kind, error } => {
             span.set("request.status", *kind);
             span.fail(error.as_str());
             tracing::error!(kind, error, duration, "User {user} request not answered");

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// After Ctrl-C, answers may take this long to arrive.
+/// After Ctrl-C, responses may take this long to arrive.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What the run is asked to do.
+/// What the run does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     Running,
     /// Begin nothing new.
     Finishing,
-    /// Do not wait for answers either.
+    /// Do not wait for responses either.
     Over,
 }
 
@@ -31,15 +31,15 @@ impl Clock {
         (Self(sender), Stop(receiver))
     }
 
-    /// Finishes after `duration` if there is one; when `asked` resolves finishes at once, and gives up what is
+    /// Finishes after `duration` if there is one; when `stop` resolves finishes at once, and gives up what is
     /// under way after [`GRACE`].
-    pub(crate) async fn run(self, duration: Option<Duration>, asked: impl Future<Output = ()>) -> Infallible {
-        tokio::pin!(asked);
+    pub(crate) async fn run(self, duration: Option<Duration>, stop: impl Future<Output = ()>) -> Infallible {
+        tokio::pin!(stop);
         tokio::select! {
-            () = &mut asked => {}
+            () = &mut stop => {}
             () = tokio::time::sleep(duration.unwrap_or(Duration::MAX)) => {
                 let _ = self.0.send(Phase::Finishing);
-                asked.await;
+                stop.await;
             }
         }
         tracing::info!("Stopping: no further request begins");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::request::{Answer, Outcome};
+use super::request::{Outcome, Response};
 
 /// A request that begins later than this after its planned time is counted as late. The timer itself has a
 /// millisecond.
@@ -36,9 +36,9 @@ pub(crate) struct Summary {
     pub(crate) seconds: f64,
     pub(crate) requests: u64,
     pub(crate) requests_per_second: f64,
-    /// Dice that were rolled and answered.
+    /// Dice that were rolled and returned.
     pub(crate) rolls: u64,
-    /// Requests without the roll that was asked for, by HTTP status or by what was in the way.
+    /// Requests without a roll, by HTTP status or by the kind of the failure.
     pub(crate) errors: BTreeMap<String, u64>,
     /// Requests of a fixed rate that began more than 10 ms after their planned time.
     pub(crate) late_starts: u64,
@@ -48,7 +48,7 @@ pub(crate) struct Summary {
     pub(crate) batch: Option<Latencies>,
 }
 
-/// Seconds from the planned start of a request to its answer, whatever its status; a timeout counts with the time
+/// Seconds from the planned start of a request to its response, whatever its status; a timeout counts with the time
 /// waited. Without those that found no connection or were stopped: they would make the system look fast.
 #[derive(Debug, Serialize)]
 pub(crate) struct Latencies {
@@ -70,18 +70,18 @@ impl Account {
 
     pub(crate) fn add(&mut self, outcome: &Outcome) {
         self.requests += 1;
-        let error = match &outcome.answer {
-            Answer::Rolled(rolls) => {
+        let error = match &outcome.response {
+            Response::Rolled(rolls) => {
                 self.rolls += rolls.len() as u64;
                 None
             }
-            Answer::Refused { status, .. } => Some(status.to_string()),
-            Answer::Missing { kind, .. } => Some((*kind).to_owned()),
+            Response::Refused { status, .. } => Some(status.to_string()),
+            Response::Missing { kind, .. } => Some((*kind).to_owned()),
         };
         if let Some(error) = error {
             *self.errors.entry(error).or_default() += 1;
         }
-        if !matches!(&outcome.answer, Answer::Missing { kind, .. } if *kind != "timeout") {
+        if !matches!(&outcome.response, Response::Missing { kind, .. } if *kind != "timeout") {
             let latencies = if outcome.request.times.is_some() { &mut self.batch } else { &mut self.sync };
             let microseconds = u64::try_from(outcome.latency.as_micros()).unwrap_or(u64::MAX);
             latencies.saturating_record(microseconds);

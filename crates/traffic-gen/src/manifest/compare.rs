@@ -61,7 +61,7 @@ pub struct Incomplete {
 /// Compares the manifest with the backend at `tempo`, which may take `wait` to take in what is still under way.
 ///
 /// # Errors
-/// When the manifest cannot be read or the backend does not answer.
+/// When the manifest cannot be read or the backend does not respond.
 pub async fn compare(manifest: &Path, tempo: &Url, wait: Duration) -> anyhow::Result<Report> {
     let entries = read(manifest)?;
     let client = Client::new(crate::http::client()?, tempo.clone());

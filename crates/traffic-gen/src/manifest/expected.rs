@@ -1,4 +1,4 @@
-//! Which spans a request must have left, worked out from the request and its answer.
+//! Which spans a request must have left, worked out from the request and its response.
 //!
 //! A request that reached the die is a chain of seven spans, and a batch adds one span a roll:
 //!
@@ -16,9 +16,9 @@
 use http::StatusCode;
 
 use super::shape::{Shape, name};
-use crate::generate::{Answer, Outcome};
+use crate::generate::{Outcome, Response};
 
-/// The chain as far as the generator alone knows it went, as far as an answer proves, and all of it.
+/// The chain as far as the generator alone knows it went, as far as a response proves, and all of it.
 const OWN: usize = 2;
 const ANSWERED: usize = 3;
 const WHOLE: usize = 7;
@@ -29,18 +29,18 @@ const ROLLER: usize = 4;
 /// The shape that `outcome` must have left, and whether that is all of it.
 pub(super) fn expected(own_name: &str, outcome: &Outcome) -> (bool, Shape) {
     let times = outcome.request.times.unwrap_or(0);
-    let (exact, length, rolls, errors) = match &outcome.answer {
-        Answer::Rolled(_) => (true, WHOLE, times, 0),
+    let (exact, length, rolls, errors) = match &outcome.response {
+        Response::Rolled(_) => (true, WHOLE, times, 0),
         // Both client spans of callers that got a 4xx, the root, and dice-roller's client; server spans stay unset.
-        Answer::Refused { status: StatusCode::NOT_FOUND, .. } => (true, WHOLE, 0, 4),
-        Answer::Refused { status, detail } => match failed_rolls(*status, detail) {
+        Response::Refused { status: StatusCode::NOT_FOUND, .. } => (true, WHOLE, 0, 4),
+        Response::Refused { status, detail } => match failed_rolls(*status, detail) {
             // Root, client, frontend's server and client, dice-roller's server; each failed roll of a batch.
             Some(FailedRolls::Single) => (true, WHOLE, 0, 5),
             Some(FailedRolls::Batch(failed)) => (true, WHOLE, times, 5 + failed),
-            // Refused on the way, by whom the answer does not say.
+            // Refused on the way, by whom the response does not say.
             None => (false, ANSWERED, 0, 2),
         },
-        Answer::Missing { .. } => (false, OWN, 0, 1),
+        Response::Missing { .. } => (false, OWN, 0, 1),
     };
     (exact, shape(own_name, times > 0, length, rolls, errors))
 }

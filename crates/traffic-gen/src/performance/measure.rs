@@ -9,7 +9,7 @@ use telemetry::ProblemBody;
 
 use super::config::Config;
 
-/// dice-roller answers the largest batch well within this.
+/// dice-roller responds to the largest batch well within this.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// What one iteration has measured.
@@ -45,14 +45,14 @@ pub(crate) async fn iteration(client: &Client, config: &Config) -> Result<Iterat
 
     // The batch first: what dice-roller does not allow is refused before the long part.
     let started = Instant::now();
-    let headers = answer(client, &batch_url).await?;
+    let headers = get(client, &batch_url).await?;
     let batch = started.elapsed().as_secs_f64();
 
     let mut single = Vec::new();
     let started = Instant::now();
     for _ in 0..config.rolls {
         let started = Instant::now();
-        answer(client, &single_url).await?;
+        get(client, &single_url).await?;
         single.push(started.elapsed().as_secs_f64());
     }
     let sequential = started.elapsed().as_secs_f64();
@@ -69,8 +69,8 @@ fn url(config: &Config, path: &str) -> anyhow::Result<Url> {
     Ok(url)
 }
 
-/// Waits for the whole answer, and returns its headers if it is a roll.
-async fn answer(client: &Client, url: &Url) -> Result<HeaderMap, Failure> {
+/// Waits for the whole response, and returns its headers if it is a roll.
+async fn get(client: &Client, url: &Url) -> Result<HeaderMap, Failure> {
     let exchange = async {
         let response = client.get(url.clone()).timeout(LIMIT).send().await?;
         Ok((response.status(), response.headers().clone(), response.bytes().await?))

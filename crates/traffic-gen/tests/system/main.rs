@@ -173,7 +173,7 @@ fn requests_without_response_are_not_exact(directory: &Path) {
     assert_eq!(report["traces_not_exact"], 3);
     assert!(report["spans_expected"].as_u64().unwrap() >= 6, "{report}");
 
-    // Ctrl-C waits a while for answers, not as long as a user would.
+    // Ctrl-C waits a while for responses, not as long as a user would.
     let flags = ["--num-users=3", "--dice=fair", "--async-probability=1", "--manifest", &manifest];
     let run = system.traffic(&flags);
     run.wait_for(|line| line.contains("User 3 making"));

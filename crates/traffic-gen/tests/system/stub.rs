@@ -1,4 +1,4 @@
-//! A frontend that answers one request at a time, the first roll late.
+//! A frontend that handles one request at a time, the first roll late.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
