@@ -1,15 +1,14 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use http::Uri;
-use opentelemetry::{Context, otel_warn};
+use opentelemetry::Context;
 use opentelemetry_http::HttpClient;
-use opentelemetry_sdk::Resource;
 
-use crate::queue::Queue;
+use crate::shared::Shared;
 use crate::{DropReason, SpanExport, encode};
 
 /// The settings of a [`SpanExport`]. Their defaults are those of the specification.
@@ -69,7 +68,8 @@ impl Builder {
         self
     }
 
-    /// How long a span waits at most before its batch is sent; 5 seconds unless told (`OTEL_BSP_SCHEDULE_DELAY`).
+    /// How long spans wait for a full batch before they are sent in a smaller one; 5 seconds unless told
+    /// (`OTEL_BSP_SCHEDULE_DELAY`).
     pub fn schedule_delay(mut self, delay: Duration) -> Self {
         self.schedule_delay = delay;
         self
@@ -116,29 +116,22 @@ impl Builder {
         self.max_export_batch_size = self.max_export_batch_size.min(self.max_queue_size);
         self.schedule_delay = self.schedule_delay.max(Duration::from_millis(1)); // with zero the thread would spin
 
-        let queue = Arc::new(Queue::new(self));
-        let resource = Arc::new(Mutex::new(Resource::builder_empty().build()));
-        let export = SpanExport { queue: queue.clone(), resource: resource.clone() };
-        thread::Builder::new().name("span-export".to_owned()).spawn(move || run(&queue, &resource))?;
+        let shared = Arc::new(Shared::new(self));
+        let export = SpanExport { shared: shared.clone() };
+        thread::Builder::new().name("span-export".to_owned()).spawn(move || run(&shared))?;
         Ok(export)
     }
 }
 
 /// The thread: one batch after the other, until the queue is closed and empty.
-fn run(queue: &Queue, resource: &Mutex<Resource>) {
+fn run(shared: &Shared) {
     // Spans that the client records about its own requests would be exported, and cause further ones.
     let _suppressed = Context::enter_telemetry_suppressed_scope();
-    while let Some(spans) = queue.next_batch() {
+    while let Some(spans) = shared.next_batch() {
         let count = spans.len();
-        let resource = resource.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let rejected = catch_unwind(AssertUnwindSafe(|| {
-            let body = encode::request(&resource, &spans);
-            drop(spans);
-            queue.send(body, count)
-        }));
-        queue.finish(rejected.unwrap_or_else(|_| {
-            otel_warn!(name: "SpanExport.Panicked", spans = count);
-            count
-        }));
+        let resource = shared.resource.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // A client that panics must not stop the thread. The panic hook has said what it was.
+        let rejected = catch_unwind(AssertUnwindSafe(|| shared.send(encode::request(&resource, spans), count)));
+        shared.finish(rejected.unwrap_or(count));
     }
 }

@@ -10,8 +10,7 @@
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use opentelemetry::trace::{SpanId, Status};
-use opentelemetry::{InstrumentationScope, KeyValue, Value};
+use opentelemetry::{InstrumentationScope, KeyValue, Value, trace::SpanId, trace::Status};
 use opentelemetry_proto::tonic::{common::v1 as common, resource::v1 as resource, trace::v1 as trace};
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_sdk::{Resource, trace::SpanData};
@@ -25,9 +24,9 @@ pub(crate) struct EncodedSpan {
 }
 
 /// An `ExportTraceServiceRequest` with one `ResourceSpans`, its scopes in the sequence in which they first occur.
-pub(crate) fn request(resource: &Resource, spans: &[EncodedSpan]) -> Vec<u8> {
+pub(crate) fn request(resource: &Resource, spans: Vec<EncodedSpan>) -> Vec<u8> {
     let (mut positions, mut scopes) = (HashMap::new(), Vec::<(_, Vec<_>)>::new());
-    for span in spans {
+    for span in &spans {
         let position = *positions.entry(&span.scope).or_insert(scopes.len());
         if position == scopes.len() {
             scopes.push((&span.scope, Vec::new()));
@@ -82,9 +81,8 @@ pub(crate) fn span(span: SpanData) -> EncodedSpan {
     }
     varint(14, span.links.dropped_count.into(), out);
     let description = if let Status::Error { description } = &span.status { description } else { "" };
-    let status =
-        trace::Status { code: trace::status::StatusCode::from(&span.status).into(), message: description.into() };
-    field(15, &status.encode_to_vec(), out);
+    let code = trace::status::StatusCode::from(&span.status).into();
+    field(15, &trace::Status { code, message: description.into() }.encode_to_vec(), out);
     let remote = if span.parent_span_is_remote { trace::SpanFlags::ContextIsRemoteMask as u32 } else { 0 };
     let flags = u32::from(context.trace_flags().to_u8()) | trace::SpanFlags::ContextHasIsRemoteMask as u32 | remote;
     fixed32::encode(16, &flags, out);

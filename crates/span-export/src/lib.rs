@@ -1,14 +1,14 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-// Reading sequence: builder (settings and the thread), queue (what waits, and the count), encode (bytes), send (HTTP).
+// Reading sequence: builder (settings and the thread), shared (the queue and the count), encode (bytes), send (HTTP).
 mod builder;
 mod encode;
-mod queue;
 mod send;
+mod shared;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::{Context, otel_warn};
@@ -17,7 +17,7 @@ use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 
 pub use builder::Builder;
-use queue::Queue;
+use shared::Shared;
 
 /// Why spans were not exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,8 +35,7 @@ pub enum DropReason {
 ///
 /// Without a shutdown, which `SdkTracerProvider` does when it is dropped, the thread exports what waits and stops.
 pub struct SpanExport {
-    queue: Arc<Queue>,
-    resource: Arc<Mutex<Resource>>,
+    shared: Arc<Shared>,
 }
 
 impl SpanProcessor for SpanExport {
@@ -44,26 +43,27 @@ impl SpanProcessor for SpanExport {
 
     fn on_end(&self, span: SpanData) {
         if span.span_context.is_sampled() {
-            self.queue.push(encode::span(span));
+            self.shared.push(encode::span(span));
         }
     }
 
     /// Waits until the spans that have ended so far are exported or dropped.
     fn force_flush(&self) -> OTelSdkResult {
-        let limit = self.queue.settings.timeout;
-        if self.queue.flush(limit) { Ok(()) } else { Err(OTelSdkError::Timeout(limit)) }
+        let limit = self.shared.settings.timeout;
+        if self.shared.flush(limit) { Ok(()) } else { Err(OTelSdkError::Timeout(limit)) }
     }
 
     /// Exports what waits, with one attempt a batch, and drops what is left after `limit`. When it returns, every span
     /// that had ended before is counted.
     fn shutdown_with_timeout(&self, limit: Duration) -> OTelSdkResult {
-        if !self.queue.close() {
+        if !self.shared.close() {
             return Err(OTelSdkError::AlreadyShutdown);
         }
-        self.queue.flush(limit);
-        match self.queue.abandon() {
+        self.shared.flush(limit);
+        match self.shared.abandon() {
             0 => Ok(()),
             dropped => {
+                (self.shared.settings.on_drop)(DropReason::Shutdown, dropped);
                 otel_warn!(name: "SpanExport.ShutdownTimeout", dropped_spans = dropped);
                 Err(OTelSdkError::Timeout(limit))
             }
@@ -71,13 +71,13 @@ impl SpanProcessor for SpanExport {
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        *self.resource.lock().unwrap_or_else(PoisonError::into_inner) = resource.clone();
+        *self.shared.resource.lock().unwrap_or_else(PoisonError::into_inner) = resource.clone();
     }
 }
 
 impl Drop for SpanExport {
     fn drop(&mut self) {
-        self.queue.close();
+        self.shared.close();
     }
 }
 

@@ -10,14 +10,17 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::otel_warn;
+use opentelemetry_sdk::Resource;
 
 use crate::encode::EncodedSpan;
 use crate::{Builder, DropReason};
 
-pub(crate) struct Queue {
+/// What the processor and its thread share.
+pub(crate) struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     pub(crate) settings: Builder,
+    pub(crate) resource: Mutex<Resource>,
 }
 
 #[derive(Default)]
@@ -37,9 +40,10 @@ struct State {
     closed: bool,
 }
 
-impl Queue {
+impl Shared {
     pub(crate) fn new(settings: Builder) -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), settings }
+        let resource = Resource::builder_empty().build().into();
+        Self { state: Mutex::default(), changed: Condvar::new(), settings, resource }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -98,20 +102,17 @@ impl Queue {
 
     /// As many spans as the limits allow, and at least one, even where that is longer than `max_request_bytes`.
     fn take_batch(&self, state: &mut State) -> Vec<EncodedSpan> {
-        let (mut count, mut bytes) = (0, 0);
-        for span in state.waiting.iter().take(self.settings.max_export_batch_size) {
-            if count > 0 && bytes + span.message.len() > self.settings.max_request_bytes {
-                break;
-            }
-            count += 1;
+        let Builder { max_export_batch_size, max_request_bytes, .. } = self.settings;
+        let mut bytes = 0;
+        let fits = |span: &&EncodedSpan| {
             bytes += span.message.len();
-        }
+            bytes <= max_request_bytes
+        };
+        let count = state.waiting.iter().take(max_export_batch_size).take_while(fits).count().max(1);
         let waited = state.waiting.len();
-        let batch = state.waiting.drain(..count).collect();
-        if state.waiting.capacity() > 4 * waited {
-            state.waiting.shrink_to(2 * waited); // a burst is over
-        }
-        state.bytes -= bytes;
+        let batch: Vec<EncodedSpan> = state.waiting.drain(..count).collect();
+        state.waiting.shrink_to(4 * waited); // gives memory back after a burst
+        state.bytes -= batch.iter().map(|span| span.message.len()).sum::<usize>();
         state.exporting = count;
         batch
     }
@@ -158,24 +159,73 @@ impl Queue {
         !was_closed
     }
 
-    /// Drops and counts all spans that have not left the queue; returns how many they were.
+    /// Takes out all spans that have not left the queue, for the caller to count; returns how many they were.
     pub(crate) fn abandon(&self) -> usize {
-        // Callbacks that are running are waited for, so that the sum is complete when this returns.
+        // Callbacks that are running are waited for, so that the sum is complete when the shutdown returns.
         let mut state = self.wait_while(Duration::MAX, |state| state.reporting);
-        let spans = mem::take(&mut state.waiting);
-        let dropped = spans.len() + mem::take(&mut state.exporting);
-        state.bytes = 0;
+        let dropped = mem::take(&mut state.waiting).len() + mem::take(&mut state.exporting);
         state.settled += dropped;
         drop(state);
         self.changed.notify_all();
-        if dropped > 0 {
-            (self.settings.on_drop)(DropReason::Shutdown, dropped);
-        }
         dropped
     }
 
     /// Waits for `limit`, but no longer than until the queue is closed; says whether it is.
     pub(crate) fn pause(&self, limit: Duration) -> bool {
         self.wait_while(limit, |state| !state.closed).closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use opentelemetry::trace::{SpanContext, SpanKind, Status};
+    use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
+    use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
+
+    use super::*;
+    use crate::{SpanExport, encode};
+
+    #[derive(Debug)]
+    struct NoClient;
+
+    #[async_trait::async_trait]
+    impl HttpClient for NoClient {
+        async fn send_bytes(&self, _: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+            Err("not used".into())
+        }
+    }
+
+    fn span() -> EncodedSpan {
+        encode::span(SpanData {
+            span_context: SpanContext::NONE,
+            parent_span_id: 0.into(),
+            parent_span_is_remote: false,
+            span_kind: SpanKind::Internal,
+            name: "x".into(),
+            start_time: std::time::SystemTime::now(),
+            end_time: std::time::SystemTime::now(),
+            attributes: Vec::new(),
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status: Status::Unset,
+            instrumentation_scope: Default::default(),
+        })
+    }
+
+    #[test]
+    fn queue_gives_memory_back_after_burst() {
+        let settings = SpanExport::builder(Arc::new(NoClient), "http://x").max_queue_size(100_000);
+        let shared = Shared::new(settings.schedule_delay(Duration::from_millis(1)));
+        assert_eq!(shared.lock().waiting.capacity(), 0, "an idle queue reserves nothing");
+        (0..50_000).for_each(|_| shared.push(span()));
+        assert!(shared.lock().waiting.capacity() >= 50_000);
+        while !shared.lock().waiting.is_empty() {
+            shared.next_batch().unwrap();
+            shared.finish(0);
+        }
+        assert!(shared.lock().waiting.capacity() <= 4 * 512);
     }
 }
