@@ -99,6 +99,8 @@ fn standard(client: Arc<InMemory>) -> Box<dyn SpanProcessor> {
     Box::new(BatchSpanProcessor::builder(exporter.expect("an exporter")).with_batch_config(settings).build())
 }
 
+type Build = fn(Arc<InMemory>) -> Box<dyn SpanProcessor>;
+
 /// Nanoseconds a span: in `on_end`, and of CPU in all; and how many spans were lost.
 struct Round {
     on_end: f64,
@@ -106,9 +108,9 @@ struct Round {
     lost: usize,
 }
 
-fn round(processor: fn(Arc<InMemory>) -> Box<dyn SpanProcessor>) -> Round {
+fn round(build: Build) -> Round {
     let client = Arc::new(InMemory::default());
-    let processor = processor(client.clone());
+    let processor = build(client.clone());
     let spans: Vec<_> = (0..SPANS as u64).map(span).collect();
     let (cpu, started) = (cpu_time(), Instant::now());
     spans.into_iter().for_each(|span| processor.on_end(span));
@@ -137,12 +139,12 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 fn main() -> ExitCode {
-    let processors: [(&str, fn(Arc<InMemory>) -> Box<dyn SpanProcessor>); 2] =
+    let processors: [(&str, Build); 2] =
         [("BatchSpanProcessor + opentelemetry_otlp", standard), ("SpanExport", direct)];
     let mut rounds = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
-        for (rounds, (_, processor)) in rounds.iter_mut().zip(processors) {
-            rounds.push(round(processor)); // in turn, so that a busy machine disturbs both
+        for (rounds, (_, build)) in rounds.iter_mut().zip(processors) {
+            rounds.push(round(build)); // in turn, so that a busy machine disturbs both
         }
     }
     println!("{ROUNDS} rounds of {SPANS} spans with 8 attributes, medians, ns a span");
