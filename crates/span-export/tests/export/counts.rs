@@ -5,6 +5,7 @@ use std::time::Duration;
 use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::trace::SpanProcessor;
 use proptest::prelude::*;
+use span_export::SpanExport;
 
 use crate::support::*;
 
@@ -71,6 +72,25 @@ fn export_that_finishes_after_shutdown_is_counted_once() {
 }
 
 #[test]
+fn shutdown_waits_for_callback_that_runs_and_does_not_count_its_spans() {
+    let sums = Arc::new(Mutex::new((0, 0)));
+    let (exported, dropped) = (sums.clone(), sums.clone());
+    let (started, has_started) = mpsc::channel();
+    let builder = SpanExport::builder(Client::new(|_| ok()), "http://receiver/v1/traces").max_export_batch_size(4);
+    let builder = builder.on_drop(move |_, count| dropped.lock().unwrap().1 += count);
+    let builder = builder.on_export(move |count| {
+        started.send(()).unwrap();
+        thread::sleep(Duration::from_millis(50));
+        exported.lock().unwrap().0 += count;
+    });
+    let processor = builder.build().unwrap();
+    (0..4).for_each(|_| processor.on_end(span()));
+    has_started.recv().unwrap();
+    processor.shutdown_with_timeout(Duration::ZERO).unwrap();
+    assert_eq!(*sums.lock().unwrap(), (4, 0));
+}
+
+#[test]
 fn second_shutdown_counts_nothing() {
     let client = Client::new(|_| ok());
     let (processor, counted) = processor(&client, |builder| builder);
@@ -134,7 +154,7 @@ fn client_that_panics_drops_batch_and_thread_goes_on() {
 #[test]
 fn callback_that_panics_leaves_thread_running() {
     let client = Client::new(|_| ok());
-    let builder = span_export::SpanExport::builder(client.clone(), "http://receiver/v1/traces");
+    let builder = SpanExport::builder(client.clone(), "http://receiver/v1/traces");
     let processor = builder.on_export(|_| panic!("a callback of a test")).build().unwrap();
     for _ in 0..2 {
         processor.on_end(span());

@@ -123,7 +123,7 @@ impl Counted {
 pub(crate) fn processor(client: &Arc<Client>, settings: impl FnOnce(Builder) -> Builder) -> (SpanExport, Counted) {
     let counted = Counted::default();
     let (exported, dropped) = (counted.0.clone(), counted.0.clone());
-    let builder = SpanExport::builder(client.clone(), "http://receiver:4318/v1/traces").schedule_delay(LONG);
+    let builder = SpanExport::builder(client.clone(), "http://receiver:4318/v1/traces").schedule_delay(10 * LONG);
     let builder =
         builder.on_export(move |count| exported.lock().unwrap().exported += count).on_drop(move |reason, count| {
             let mut sums = dropped.lock().unwrap();
