@@ -1,14 +1,18 @@
-//! The fan-out: N rolls at once, each a span of its own, all children of the request's span.
+//! The fan-out: N rolls at once, each in a span of its own, all children of the request's span.
 //!
-//! This is the lesson of the whole system: `join_all` polls the rolls of a batch in one task, so while one waits the
-//! others go on, and the batch takes as long as its slowest roll.
+//! `join_all` polls the rolls of a batch in one task: while one waits the others go on, and the batch takes as long as
+//! its slowest roll.
+//!
+//! The spans are `tracing`'s, although OpenTelemetry's guide for Rust prefers its own API for new code: a reader knows
+//! `info_span!` and `.instrument(…)` from tokio's and tracing's documentation, and uses them here unchanged.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use telemetry::{ChildSpan, SpanFacts, Tracer};
+use opentelemetry::KeyValue;
+use telemetry::attributes::{self, Unfinished};
 use tokio::sync::Semaphore;
-use tracing::Span;
+use tracing::{Instrument, info_span};
 
 use crate::limit::Limit;
 use crate::metrics::{Metrics, Mode, Outcome};
@@ -24,78 +28,122 @@ pub(crate) struct Batch<'a> {
     pub(crate) chance: &'a Chance,
     pub(crate) limit: &'a Limit,
     pub(crate) metrics: &'a Metrics,
-    pub(crate) tracer: &'a Tracer,
 }
 
 impl Batch<'_> {
     /// Rolls all; a failed roll does not stop the others. The faces stand in index order, none for a failed roll.
     ///
-    /// Dropped before its end, all its rolls stop: their spans end, their places are given back.
+    /// Dropped before it is done, all its rolls stop: their spans end, their permits are given back.
     pub(crate) async fn roll(&self) -> Vec<Option<i64>> {
-        let request_span = Span::current();
-        let turns = Semaphore::new(self.concurrency as usize);
-        let roll = |index: u32| {
-            let (turns, request_span, die_type) = (&turns, &request_span, &self.die.identifier);
-            async move {
-                // The client's own wish for a staircase or waves, so not a wait that the span should show. The turn is
-                // held to the end of the roll; with `concurrency` = `times` there is one for each.
-                let _turn = turns.acquire().await;
-                // The span is made here, not where the future is: it must begin when the roll does.
-                let facts = [("async.roll_index", i64::from(index).into()), ("die.type", die_type.clone().into())];
-                let span = self.tracer.child(format!("async_roll_{index}"), facts);
-                let face = span.around(self.one(index, &span, request_span)).await;
-                span.end();
-                face
-            }
-        };
-        join_all((0..self.times).map(roll)).await
+        let concurrency = &Semaphore::new(self.concurrency as usize);
+        let rolls = (0..self.times).map(|index| async move {
+            let _turn = concurrency.acquire().await;
+            // The span is made inside the future: made in `map` it would begin before the roll does.
+            let span = info_span!(
+                "async_roll",
+                otel.name = format!("async_roll_{index}"),
+                async.roll_index = i64::from(index),
+                die.type = &*self.die.identifier,
+            );
+            let (face, took) = self.roll_one(index).instrument(span).await;
+            add_completion(index, face, took);
+            face
+        });
+        join_all(rolls).await
     }
 
-    /// One roll, inside its own span.
-    async fn one(&self, index: u32, span: &ChildSpan, request_span: &Span) -> Option<i64> {
-        let under_way = self.metrics.started(&self.die.identifier);
+    /// One roll, inside its own span: the face, and how long it took.
+    async fn roll_one(&self, index: u32) -> (Option<i64>, Duration) {
+        let (unfinished, in_progress) = (Unfinished::work(), self.metrics.started(&self.die.identifier));
         let throw = self.chance.throw(self.die, self.request, index);
-        // The process' limit: a wait for it is the roll's fate, and belongs to its span.
         let (_permit, waited) = self.limit.permit().await;
         if let Some(waited) = waited {
-            span.set("async.queue_wait_ms", waited.as_secs_f64() * 1000.0);
-            span.event("permit acquired", []);
+            attributes::set("async.queue_wait_ms", waited.as_secs_f64() * 1000.0);
+            attributes::add_event("permit acquired", Vec::new());
         }
         let started = Instant::now();
-        work(throw.takes).await;
+        work(throw.duration).await;
         let took = started.elapsed();
-
         self.metrics.roll_took(Mode::Async, took);
-        under_way.ended(if throw.face.is_some() { Outcome::Success } else { Outcome::Error });
-        span.set("die.error", throw.face.is_none());
-        let die_type = &*self.die.identifier;
+        in_progress.done(if throw.face.is_some() { Outcome::Success } else { Outcome::Error });
+
+        let (die_type, roll_index) = (&*self.die.identifier, index);
+        attributes::set("die.error", throw.face.is_none());
         match throw.face {
-            Some(face) => {
-                span.set("die.result", face);
-                tracing::info!(die_type, roll_index = index, roll_value = face, "Async roll completed");
+            Some(roll_value) => {
+                attributes::set("die.result", roll_value);
+                tracing::info!(name: "async_roll.completed", die_type, roll_index, roll_value, "Async roll completed");
             }
             None => {
-                span.fail(format!("Die '{die_type}' failed!"));
+                attributes::set_error(format!("Die '{die_type}' failed!"));
                 let error_rate = self.die.specification.error_rate;
-                tracing::error!(die_type, roll_index = index, error_rate, "Async roll triggered error condition");
+                tracing::error!(name: "async_roll.failed", die_type, roll_index, error_rate, "Async roll triggered error condition");
             }
         }
-        self.tell_request(request_span, index, throw.face, took.as_secs_f64() * 1000.0);
-        throw.face
+        unfinished.done();
+        (throw.face, took)
+    }
+}
+
+/// Adds an event to the request's span, so that the order in which the rolls finished reads off it.
+fn add_completion(index: u32, face: Option<i64>, took: Duration) {
+    let outcome = match face {
+        Some(face) => KeyValue::new("die.result", face),
+        None => KeyValue::new("die.error", true),
+    };
+    let duration = KeyValue::new("duration_ms", took.as_secs_f64() * 1000.0);
+    attributes::add_event(
+        "roll completed",
+        vec![KeyValue::new("async.roll_index", i64::from(index)), outcome, duration],
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use opentelemetry::trace::Status;
+    use telemetry::testing::{Captured, attribute};
+
+    use super::*;
+    use crate::roll::Specification;
+
+    fn metrics(captured: &Captured) -> Metrics {
+        Metrics::new(captured.handle().registry()).unwrap()
     }
 
-    /// The order in which rolls finished reads off the request's span.
-    fn tell_request(&self, request_span: &Span, index: u32, face: Option<i64>, milliseconds: f64) {
-        let (index, milliseconds) = (i64::from(index), milliseconds.into());
-        match face {
-            Some(face) => request_span.event(
-                "roll completed",
-                [("async.roll_index", index.into()), ("die.result", face.into()), ("duration_ms", milliseconds)],
-            ),
-            None => request_span.event(
-                "roll completed",
-                [("async.roll_index", index.into()), ("die.error", true.into()), ("duration_ms", milliseconds)],
-            ),
+    #[tokio::test]
+    async fn panicking_roll_marks_its_span_and_gives_the_gauge_back() {
+        let captured = Captured::start("dice-roller", &[]).unwrap();
+        let (chance, metrics) = (Chance::new(Some(1), Duration::ZERO), metrics(&captured));
+        let limit = Limit::new(10, 10, metrics.clone());
+        // A die without faces gets no further than `clients/die_service.rs` outside of tests.
+        let die = Die { identifier: "x".into(), specification: Specification { faces: [].into(), error_rate: 0.0 } };
+        let (die, chance, limit) = (&die, &chance, &limit);
+        let request = chance.next_request();
+        let batch = Batch { die, request, times: 3, concurrency: 3, chance, limit, metrics: &metrics };
+        std::panic::AssertUnwindSafe(batch.roll()).catch_unwind().await.unwrap_err();
+        let span = captured.span("async_roll_0").await.unwrap();
+        assert_eq!(attribute(&span, "async.roll_index"), "0");
+        assert_eq!((attribute(&span, "error.type").as_str(), &span.status), ("panic", &Status::error("panicked")));
+        assert_eq!(captured.metric("async_rolls_in_progress"), Some(0.0));
+    }
+
+    #[tokio::test]
+    async fn dropped_batch_ends_the_spans_of_its_rolls_as_cancelled() {
+        let captured = Captured::start("dice-roller", &[]).unwrap();
+        let (chance, metrics) = (Chance::new(Some(1), Duration::from_secs(600)), metrics(&captured));
+        let limit = Limit::new(10, 10, metrics.clone());
+        let die = Die { identifier: "x".into(), specification: Specification { faces: [1].into(), error_rate: 0.0 } };
+        let (die, chance, limit) = (&die, &chance, &limit);
+        let request = chance.next_request();
+        let batch = Batch { die, request, times: 3, concurrency: 3, chance, limit, metrics: &metrics };
+        assert!(batch.roll().now_or_never().is_none(), "a roll takes minutes");
+        let spans = captured.spans();
+        assert_eq!(spans.len(), 3);
+        for span in spans {
+            assert_eq!((attribute(&span, "error.type").as_str(), &span.status), ("cancelled", &Status::Unset));
+            assert_eq!(attribute(&span, "die.error"), "");
         }
+        assert_eq!(captured.metric("async_rolls_in_progress"), Some(0.0));
     }
 }

@@ -1,9 +1,8 @@
 //! The settings of dice-roller. Each is a flag and an environment variable; the comments are its `--help`.
 
 use reqwest::Url;
-use telemetry::BreakerSettings;
-use telemetry::config::{base_url, within};
-use telemetry::settings::Settings;
+use service::BreakerSettings;
+use service::settings::{Settings, base_url, within};
 
 /// Rolls one die (`GET /roll?die=fair`) or a batch concurrently (`GET /roll-async?die=fair&times=5`).
 #[derive(Debug, Clone, clap::Parser)]
@@ -37,7 +36,7 @@ pub struct Config {
     #[arg(long, env = "MAX_CONCURRENT_ROLLS", default_value_t = 50_000, value_parser = within(1..=10_000_000_usize))]
     pub max_concurrent_rolls: usize,
 
-    /// Rolls that may wait for their turn; beyond them requests are refused with 429
+    /// Rolls that may wait for a permit; beyond them requests are refused with 429
     #[arg(long, env = "MAX_QUEUED_ROLLS", default_value_t = 50_000, value_parser = within(0..=10_000_000_usize))]
     pub max_queued_rolls: usize,
 
@@ -45,7 +44,7 @@ pub struct Config {
     #[command(flatten)]
     pub breaker: BreakerSettings,
 
-    /// Telemetry and life, the same for every service
+    /// What every service can be told
     #[command(flatten)]
-    pub telemetry: Settings,
+    pub service: Settings,
 }

@@ -1,27 +1,25 @@
-//! Everything that can go wrong in a request, and the answer that each gets.
+//! Everything that can go wrong in a request, and the response that each gets.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use telemetry::Problem;
+use service::Problem;
 
 /// When a die-service that fails, or a full queue, may be tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Why a request failed.
+/// Why a request failed. A malformed parameter is refused before, by [`service::Query`].
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// A parameter is missing, malformed or out of range.
-    Parameter(Problem),
-    /// die-service knows no such die; `detail` is its own word.
+    /// die-service knows no such die; `detail` is its text.
     UnknownDie { detail: String },
-    /// die-service cannot be reached, fails, or answers nonsense.
+    /// die-service cannot be reached, fails, or its response is no die.
     DieServiceUnavailable { cause: String },
-    /// It has failed so often that the breaker is open; it was not asked.
-    DieServiceLeftAlone { retry_after: Duration },
-    /// die-service did not answer in time.
+    /// Its circuit breaker is open; it was not called.
+    DieServiceBreakerOpen { retry_after: Duration },
+    /// die-service did not respond in time.
     DieServiceTooSlow { limit: Duration },
     /// As many rolls as allowed run and wait already.
     QueueFull,
@@ -43,12 +41,11 @@ impl Error {
     /// What the caller is told.
     fn detail(&self) -> String {
         match self {
-            Error::Parameter(problem) => problem.detail().to_owned(),
             Error::UnknownDie { detail } => detail.clone(),
             Error::DieServiceUnavailable { .. } => {
                 "die-service cannot be reached or fails; without it no die is known. Try again later".to_owned()
             }
-            Error::DieServiceLeftAlone { .. } => {
+            Error::DieServiceBreakerOpen { .. } => {
                 "die-service has failed several times in a row and is left alone for a moment (its circuit breaker is \
                  open). Try again later"
                     .to_owned()
@@ -69,22 +66,15 @@ impl Error {
     }
 }
 
-impl From<Problem> for Error {
-    fn from(problem: Problem) -> Self {
-        Error::Parameter(problem)
-    }
-}
-
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let problem = |status| Problem::new(status, self.detail());
         match &self {
-            Error::Parameter(problem) => problem.clone(),
             Error::UnknownDie { .. } => problem(StatusCode::NOT_FOUND),
             Error::DieServiceUnavailable { cause } => {
                 problem(StatusCode::SERVICE_UNAVAILABLE).caused_by(cause).retry_after(RETRY_AFTER)
             }
-            Error::DieServiceLeftAlone { retry_after } => {
+            Error::DieServiceBreakerOpen { retry_after } => {
                 problem(StatusCode::SERVICE_UNAVAILABLE).retry_after(*retry_after)
             }
             Error::DieServiceTooSlow { .. } => problem(StatusCode::GATEWAY_TIMEOUT),

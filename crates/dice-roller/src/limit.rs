@@ -1,4 +1,4 @@
-//! How many rolls may be under way in this process, and how many may wait for their turn.
+//! How many rolls may be under way in this process, and how many may wait for a permit.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,30 +7,34 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::metrics::Metrics;
 
-/// Two counts of places: those that run, and those that run or wait.
-#[derive(Debug)]
+/// The permits to run, and those to run or wait; clones share them.
+#[derive(Debug, Clone)]
 pub(crate) struct Limit {
-    running: Semaphore,
+    running: Arc<Semaphore>,
     admitted: Arc<Semaphore>,
     metrics: Metrics,
 }
 
-/// The places of one request's rolls, running or waiting; given back when dropped.
+/// The admission of one request's rolls, running or waiting; given back when dropped.
 pub(crate) struct Admission(#[allow(dead_code)] OwnedSemaphorePermit); // held for its drop
 
 impl Limit {
     pub(crate) fn new(concurrent: usize, queued: usize, metrics: Metrics) -> Self {
-        Self { running: Semaphore::new(concurrent), admitted: Semaphore::new(concurrent + queued).into(), metrics }
+        Self {
+            running: Semaphore::new(concurrent).into(),
+            admitted: Semaphore::new(concurrent + queued).into(),
+            metrics,
+        }
     }
 
-    /// Places for all rolls of a request, or none at once: a batch is never admitted in part.
+    /// Admits all rolls of a request or none: a batch is never admitted in part.
     pub(crate) fn admit(&self, rolls: u32) -> Option<Admission> {
         self.admitted.clone().try_acquire_many_owned(rolls).ok().map(Admission)
     }
 
     /// A permit to run, and how long the roll had to wait for it; none where it did not wait.
     ///
-    /// Only a roll whose request was admitted may ask, which bounds how many wait.
+    /// Only a roll whose request was admitted may call this, which bounds how many wait.
     pub(crate) async fn permit(&self) -> (Option<SemaphorePermit<'_>>, Option<Duration>) {
         if let Ok(permit) = self.running.try_acquire() {
             return (Some(permit), None);

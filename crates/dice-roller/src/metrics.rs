@@ -66,7 +66,7 @@ impl Metrics {
             async_roll_duration: roll_duration.with_label_values(&["async"]),
             die_requests: counter(
                 "die_service_requests_total",
-                "Specifications asked of die-service, by what came of it",
+                "Specifications requested of die-service, by result",
                 &["identifier", "status"],
             )?,
             die_duration: histogram(
@@ -74,10 +74,10 @@ impl Metrics {
                 "Time that die-service took, in seconds",
                 &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0],
             )?,
-            async_rolls: counter("async_rolls_total", "Rolls of batches, by how they ended", &["die_type", "result"])?,
+            async_rolls: counter("async_rolls_total", "Rolls of batches, by result", &["die_type", "result"])?,
             batch_size: histogram(
                 "async_roll_batch_size",
-                "Rolls asked for in one batch",
+                "Rolls requested in one batch",
                 &[1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0],
             )?,
             batch_duration: histogram(
@@ -133,15 +133,15 @@ impl Metrics {
         histogram.observe(took.as_secs_f64());
     }
 
-    /// die-service was asked, or would have been. `took` is none where the call was not made.
-    pub(crate) fn die_asked(&self, identifier: &str, status: &str, took: Option<Duration>) {
+    /// die-service was called, or would have been. `took` is none where the call was not made.
+    pub(crate) fn die_requested(&self, identifier: &str, status: &str, took: Option<Duration>) {
         self.die_requests.with_label_values(&[identifier, status]).inc();
         if let Some(took) = took {
             self.die_duration.observe(took.as_secs_f64());
         }
     }
 
-    /// A valid batch was asked for.
+    /// A valid batch was requested.
     pub(crate) fn batch_requested(&self, times: u32) {
         self.batch_size.observe(f64::from(times));
     }
@@ -151,10 +151,10 @@ impl Metrics {
         self.batch_duration.observe(took.as_secs_f64());
     }
 
-    /// A roll of a batch begins. The guard counts its end, and gives the gauge back however it ends.
-    pub(crate) fn started<'a>(&'a self, die: &'a str) -> RollUnderWay<'a> {
+    /// A roll of a batch begins. The guard counts its result, and gives the gauge back however it ends.
+    pub(crate) fn started<'a>(&'a self, die: &'a str) -> InProgress<'a> {
         self.in_progress.inc();
-        RollUnderWay { metrics: self, die, outcome: Outcome::Cancelled }
+        InProgress { metrics: self, die, outcome: Outcome::Cancelled }
     }
 
     /// A roll begins to wait for a permit.
@@ -165,19 +165,19 @@ impl Metrics {
 }
 
 /// One roll of a batch; cancelled unless it says otherwise.
-pub(crate) struct RollUnderWay<'a> {
+pub(crate) struct InProgress<'a> {
     metrics: &'a Metrics,
     die: &'a str,
     outcome: Outcome,
 }
 
-impl RollUnderWay<'_> {
-    pub(crate) fn ended(mut self, outcome: Outcome) {
+impl InProgress<'_> {
+    pub(crate) fn done(mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
 }
 
-impl Drop for RollUnderWay<'_> {
+impl Drop for InProgress<'_> {
     fn drop(&mut self) {
         let result = match self.outcome {
             Outcome::Success => "success",

@@ -1,4 +1,4 @@
-//! One roll: chance decides, then the simulated work takes its time.
+//! One roll: what the random stream decides, then the simulated work.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,29 +18,29 @@ pub(crate) struct Die {
 /// The part of it that a roll needs.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Specification {
-    /// Each equally likely. Not empty: [`Die::usable`] has checked it.
+    /// Each equally likely. Not empty: [`Die::is_valid`] has checked it.
     pub(crate) faces: Arc<[i64]>,
     /// The simulated fault: the probability, 0 to 1, that a roll fails.
     pub(crate) error_rate: f64,
 }
 
 impl Die {
-    /// Whether one can roll it: another service's answer is input like any other.
-    pub(crate) fn usable(&self) -> bool {
+    /// Whether it can be rolled: another service's response is input like any other.
+    pub(crate) fn is_valid(&self) -> bool {
         !self.specification.faces.is_empty() && (0.0..=1.0).contains(&self.specification.error_rate)
     }
 }
 
-/// What chance has decided about one roll, before any time has passed.
+/// What the random stream decided about one roll, before any time has passed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Throw {
     /// How long the simulated work takes.
-    pub(crate) takes: Duration,
+    pub(crate) duration: Duration,
     /// The face, or none where the roll fails.
     pub(crate) face: Option<i64>,
 }
 
-/// The source of chance of the whole service.
+/// The random streams of the whole service.
 #[derive(Debug)]
 pub(crate) struct Chance {
     seed: Option<u64>,
@@ -83,17 +83,17 @@ impl Chance {
     fn draw(&self, die: &Die, rng: &mut impl Rng) -> Throw {
         let Specification { faces, error_rate } = &die.specification;
         Throw {
-            takes: self.delay_max.mul_f64(rng.random::<f64>()),
+            duration: self.delay_max.mul_f64(rng.random::<f64>()),
             face: (!rng.random_bool(*error_rate)).then(|| faces[rng.random_range(..faces.len())]),
         }
     }
 }
 
 /// The simulated work itself.
-pub(crate) async fn work(takes: Duration) {
+pub(crate) async fn work(duration: Duration) {
     // A timer of zero would still wait for the next tick, a millisecond.
-    if !takes.is_zero() {
-        tokio::time::sleep(takes).await;
+    if !duration.is_zero() {
+        tokio::time::sleep(duration).await;
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_makes_rolls_repeatable_whatever_their_order() {
+    fn seed_makes_rolls_repeatable_whatever_their_order() {
         let one = Chance::new(Some(7), Duration::from_secs(1));
         let again = Chance::new(Some(7), Duration::from_secs(1));
         let fair = die(&[1, 2, 3, 4, 5, 6], 0.2);
@@ -140,12 +140,12 @@ mod tests {
         near("failures", thrown.iter().filter(|throw| throw.face.is_none()).count() as f64, 0.1);
         for tenth in 0..10 {
             let (from, to) = (Duration::from_millis(tenth * 100), Duration::from_millis((tenth + 1) * 100));
-            near("times", thrown.iter().filter(|throw| (from..to).contains(&throw.takes)).count() as f64, 0.1);
+            near("times", thrown.iter().filter(|throw| (from..to).contains(&throw.duration)).count() as f64, 0.1);
         }
     }
 
     #[test]
-    fn a_face_that_stands_twice_is_twice_as_likely() {
+    fn face_that_stands_twice_is_twice_as_likely() {
         let thrown = throws(&Chance::new(Some(1), Duration::ZERO), &die(&[0, 0, 6, 6, 6, 6], 0.0), 60_000);
         let zeros = thrown.iter().filter(|throw| throw.face == Some(0)).count() as f64;
         assert!((zeros - 20_000.0).abs() < 5.0 * (60_000.0_f64 * 2.0 / 9.0).sqrt(), "{zeros}");

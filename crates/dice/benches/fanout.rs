@@ -67,7 +67,7 @@ impl Batch {
 }
 
 fn main() -> ExitCode {
-    telemetry::config::start(run)
+    service::settings::start(run)
 }
 
 fn run(settings: Settings) -> anyhow::Result<()> {
@@ -96,9 +96,10 @@ fn run(settings: Settings) -> anyhow::Result<()> {
             warm_up: Duration::from_secs(1),
             time: settings.time(20),
             rate: None,
+            bursts: None,
         };
         let outcome = runtime.block_on(load.run())?;
-        ensure!(outcome.failed == 0, "{} batches were not answered with 200", outcome.failed);
+        ensure!(outcome.failed == 0, "{} batches were not responses with 200", outcome.failed);
         let expected = outcome.responses * SPANS;
         let arrived = sink.wait_for(expected, Duration::from_secs(10));
         ensure!(arrived == expected, "{arrived} of {expected} spans arrived");

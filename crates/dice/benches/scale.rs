@@ -22,7 +22,7 @@ const PATH: &str = "/roll-async?die=fair&times=10";
 const IN_FLIGHT: [usize; 4] = [1, 10, 100, 1000];
 
 fn main() -> ExitCode {
-    telemetry::config::start(run)
+    service::settings::start(run)
 }
 
 fn run(settings: Settings) -> anyhow::Result<()> {
@@ -45,7 +45,7 @@ fn run(settings: Settings) -> anyhow::Result<()> {
             ];
             let mut table = Table::new(format!("Batches of ten {door}, {work}"), &columns);
             for connections in IN_FLIGHT {
-                let system = System::start(&sink, delay)?;
+                let system = System::start(&sink, "batch", delay)?;
                 let entrance = if through_frontend { &system.frontend } else { &system.dice_roller };
                 let load = Load {
                     to: entrance.address,
@@ -54,6 +54,7 @@ fn run(settings: Settings) -> anyhow::Result<()> {
                     warm_up: Duration::from_secs(1),
                     time: settings.time(5),
                     rate: None,
+                    bursts: None,
                 };
                 let outcome = runtime.block_on(load.run())?;
                 let (mut dropped, mut memory) = (0.0, Vec::new());

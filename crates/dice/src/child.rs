@@ -48,14 +48,11 @@ impl Child {
             .with_context(|| format!("{name} cannot be started"))?;
 
         let mut lines = JoinSet::new();
-        if let Some(stdout) = process.stdout.take() {
+        if let Some((stdout, stderr)) = process.stdout.take().zip(process.stderr.take()) {
             lines.spawn(output.clone().forward(name, stdout));
-        }
-        if let Some(stderr) = process.stderr.take() {
             lines.spawn(output.clone().forward(name, stderr));
         }
-        let stdin = process.stdin.take();
-        Ok(Self { name, process, lines, _stdin: stdin })
+        Ok(Self { name, lines, _stdin: process.stdin.take(), process })
     }
 
     /// Waits until it has exited, for whatever reason.
@@ -85,20 +82,15 @@ impl Child {
         self.signal(Signal::SIGTERM);
         let in_time = tokio::time::timeout(limit, self.exited()).await.is_ok();
         if !in_time {
-            self.kill();
+            self.signal(Signal::SIGKILL);
             // SIGKILL cannot be handled, so this wait is short.
             let _ = self.exited().await;
         }
         in_time
     }
 
-    /// Kills it at once, with all processes that it may have started.
-    pub(crate) fn kill(&self) {
-        self.signal(Signal::SIGKILL);
-    }
-
-    /// Sends `signal` to the process group. A process that has exited has no id any more.
-    fn signal(&self, signal: Signal) {
+    /// Sends `signal` to it and all processes that it may have started. A process that has exited has no id any more.
+    pub(crate) fn signal(&self, signal: Signal) {
         if let Some(id) = self.process.id().and_then(|id| i32::try_from(id).ok()) {
             // Fails only when the process exited in between.
             let _ = killpg(Pid::from_raw(id), signal);

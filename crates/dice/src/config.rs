@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use reqwest::Url;
-use telemetry::config::{LogFormat, base_url, within};
+use service::settings::{base_url, within};
+use telemetry::settings::LogFormat;
 
 /// Where the system listens, and what it writes.
 #[derive(Debug, Clone, clap::Args)]
@@ -31,6 +32,10 @@ pub(crate) struct Config {
     /// After Ctrl-C, milliseconds within which requests in flight may finish, in each service
     #[arg(long, env = "SHUTDOWN_GRACE_MS", default_value_t = 8000, value_parser = within(0..=600_000_u64))]
     pub(crate) shutdown_grace_ms: u64,
+
+    /// After Ctrl-C, milliseconds for which each service still accepts connections before it drains
+    #[arg(long, env = "SHUTDOWN_DELAY_MS", default_value_t = 0, value_parser = within(0..=600_000_u64))]
+    pub(crate) shutdown_delay_ms: u64,
 
     /// Log lines for people, or the services' own JSON lines
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty)]

@@ -20,7 +20,7 @@ mod welcome;
 
 use std::process::ExitCode;
 
-/// A sixth less processor time a request than with the C library's allocator (docs/PERFORMANCE.md).
+/// Cheaper for many small allocations than the allocator of the C library.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -56,7 +56,7 @@ enum Role {
 }
 
 fn main() -> ExitCode {
-    telemetry::config::start(run)
+    service::settings::start(run)
 }
 
 fn run(dice: Dice) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use telemetry::config::LogFormat;
+use telemetry::settings::LogFormat;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -32,24 +32,13 @@ pub(crate) struct Output {
     colour: bool,
 }
 
-/// The writing end, which ends when every [`Output`] is gone.
-#[derive(Debug)]
-pub(crate) struct Writer(JoinSet<()>);
-
-impl Writer {
-    /// Waits until all is written, for at most a second: whoever reads may have stopped to.
-    pub(crate) async fn finish(mut self) {
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.0.join_next()).await;
-    }
-}
-
-/// Starts the writer.
-pub(crate) fn open(config: &Config) -> (Output, Writer) {
+/// Starts the writer, a task that ends when every [`Output`] is gone.
+pub(crate) fn open(config: &Config) -> (Output, JoinSet<()>) {
     let (queue, lines) = mpsc::channel(QUEUE);
     let mut writer = JoinSet::new();
     writer.spawn(write_sorted(lines));
     let colour = config.no_color.is_none() && std::io::stdout().is_terminal();
-    (Output { queue, format: config.log_format, colour }, Writer(writer))
+    (Output { queue, format: config.log_format, colour }, writer)
 }
 
 impl Output {
@@ -76,12 +65,11 @@ impl Output {
             let text = String::from_utf8_lossy(&bytes);
             let line = LogLine::read(text.trim_end_matches(['\r', '\n']));
             last_error = line.error().or(last_error);
-            let shown = match self.format {
-                LogFormat::Json => None,
-                LogFormat::Pretty => Some(line.shown(service, self.colour).into_bytes()),
-            };
             let time = line.time().map(str::to_owned);
-            self.enqueue(Line { time, bytes: shown.unwrap_or(bytes) }, service, &mut dropped).await;
+            if self.format == LogFormat::Pretty {
+                bytes = line.shown(service, self.colour).into_bytes();
+            }
+            self.enqueue(Line { time, bytes }, service, &mut dropped).await;
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use futures::future::select_all;
+use nix::sys::signal::Signal;
 use tokio::time::timeout;
 
 use crate::child::Child;
@@ -16,9 +17,9 @@ use crate::welcome::welcome;
 /// A service is ready within milliseconds, so one that is not after this time hangs.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// What a service may need after its grace time: 1 s to stop its runtime, 5 s each to flush spans, log records and log
-/// lines, and a little more.
-const FLUSH_LIMIT: Duration = Duration::from_secs(17);
+/// What a service may need after its grace time: 1 s to stop its runtime, 4.5 s to flush spans and log records, 2 s for
+/// log lines, and a little more.
+const FLUSH_LIMIT: Duration = Duration::from_secs(10);
 
 /// The last lines of a process that has exited are in the pipe already.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -29,12 +30,13 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// In one line: a port is taken, a service did not start or exited by itself, or a second Ctrl-C cut the shutdown short.
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     let system = System::new(config)?;
-    system.check_ports()?;
+    system.check_ports(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
-        let (output, writer) = output::open(config);
+        let (output, mut writer) = output::open(config);
         let outcome = supervise(&system, config, output).await;
-        writer.finish().await;
+        // Whoever reads may have stopped to.
+        let _ = timeout(LAST_LINES, writer.join_next()).await;
         outcome
     });
     // Does not wait for a writer that is blocked because nobody reads.
@@ -43,19 +45,19 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn supervise(system: &System, config: &Config, output: Output) -> anyhow::Result<()> {
-    let stop = telemetry::stop_signal()?;
+    let stop = service::stop_signal()?;
     let mut children = Vec::new();
     let outcome = tokio::select! {
         exited = run_until_exit(system, &mut children, &output) => exited,
         () = stop => Ok(()),
     };
-    let stop_again = telemetry::stop_signal()?;
-    let limit = Duration::from_millis(config.shutdown_grace_ms) + FLUSH_LIMIT;
+    let stop_again = service::stop_signal()?;
+    let limit = Duration::from_millis(config.shutdown_delay_ms + config.shutdown_grace_ms) + FLUSH_LIMIT;
     tokio::select! {
         () = stop_in_order(&mut children, limit, &output) => outcome,
         () = stop_again => {
-            children.iter().for_each(Child::kill);
-            bail!("ended at once, as asked twice: requests were cut off, and spans may be lost")
+            children.iter().for_each(|child| child.signal(Signal::SIGKILL));
+            bail!("ended at once by the second signal: requests were cut off, and spans may be lost")
         }
     }
 }
@@ -65,7 +67,7 @@ async fn run_until_exit(system: &System, children: &mut Vec<Child>, output: &Out
     for part in &system.parts {
         children.push(Child::start(part, &system.environment, output)?);
         tokio::select! {
-            in_time = timeout(START_LIMIT, ready(part.reached_at())) => in_time.map_err(|_| {
+            in_time = timeout(START_LIMIT, ready(&part.url)) => in_time.map_err(|_| {
                 anyhow!("{} is not ready after {START_LIMIT:?}: its lines above may say why", part.service.name)
             })?,
             exited = first_exit(children) => return exited,
@@ -81,8 +83,8 @@ async fn first_exit(children: &mut [Child]) -> anyhow::Result<()> {
     drop(others);
     let (child, status) = (&mut children[index], status?);
     match timeout(LAST_LINES, child.last_error()).await.ok().flatten() {
-        Some(error) => bail!("{} ended by itself ({status}): {error}: put that right and start again", child.name),
-        None => bail!("{} ended by itself ({status}): see its lines above, and start again", child.name),
+        Some(error) => bail!("{} exited by itself ({status}): {error}: put that right and start again", child.name),
+        None => bail!("{} exited by itself ({status}): see its lines above, and start again", child.name),
     }
 }
 

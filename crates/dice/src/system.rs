@@ -18,7 +18,6 @@ pub(crate) struct System {
     pub(crate) environment: Vec<(&'static str, String)>,
     /// Where spans go, if not to the trace viewer.
     pub(crate) other_backend: Option<Url>,
-    next_offset: u16,
 }
 
 /// One process of the system.
@@ -28,6 +27,8 @@ pub(crate) struct Part {
     pub(crate) service: &'static Service,
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// Where this machine reaches it, without a slash at the end.
+    pub(crate) url: String,
     /// Where it receives spans: the trace viewer does.
     otlp_address: Option<SocketAddr>,
 }
@@ -44,53 +45,49 @@ impl System {
             })?;
             anyhow::Ok(SocketAddr::new(config.host, moved))
         };
-        let part =
-            |service: &'static Service| anyhow::Ok(Part { service, address: at(service.port)?, otlp_address: None });
+        let part = |service: &'static Service| {
+            let address = at(service.port)?;
+            anyhow::Ok(Part { service, address, url: url(address), otlp_address: None })
+        };
         let otlp_address = at(config.otlp_port)?;
         let trace_viewer = Part { otlp_address: Some(otlp_address), ..part(&TRACE_VIEWER)? };
         let (die_service, dice_roller, frontend) = (part(&DIE_SERVICE)?, part(&DICE_ROLLER)?, part(&FRONTEND)?);
 
+        let (otlp, traces) = (&config.otel_exporter_otlp_endpoint, &config.otel_exporter_otlp_traces_endpoint);
         let mut environment = vec![
             ("HOST", config.host.to_string()),
             ("OTLP_PORT", otlp_address.port().to_string()),
             // Always JSON: the launcher makes it readable.
             ("LOG_FORMAT", "json".to_owned()),
             ("SHUTDOWN_GRACE_MS", config.shutdown_grace_ms.to_string()),
+            ("SHUTDOWN_DELAY_MS", config.shutdown_delay_ms.to_string()),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", otlp.as_ref().map_or_else(|| url(otlp_address), Url::to_string)),
         ];
-        let unset = |name: &str| std::env::var_os(name).is_none_or(|value| value.is_empty());
-        let wiring = [
-            (DIE_SERVICE.url_setting, die_service.url()),
-            (DICE_ROLLER.url_setting, dice_roller.url()),
-            ("TRACE_URL_TEMPLATE", format!("{}/trace/{{trace_id}}", trace_viewer.url())),
+        environment.extend(traces.iter().map(|url| ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url.to_string())));
+        let defaults = [
+            (DIE_SERVICE.url_setting, die_service.url.clone()),
+            (DICE_ROLLER.url_setting, dice_roller.url.clone()),
+            ("TRACE_URL_TEMPLATE", format!("{}/trace/{{trace_id}}", trace_viewer.url)),
             // A person follows "View trace" at once; the standard's 5 s would be 5 s of an empty page.
             ("OTEL_BSP_SCHEDULE_DELAY", "200".to_owned()),
+            ("OTEL_BLRP_SCHEDULE_DELAY", "200".to_owned()),
+            // The viewer shows each span's log lines. Where only spans go elsewhere, nothing receives log records.
+            ("OTEL_LOGS_EXPORTER", if traces.is_some() && otlp.is_none() { "none" } else { "otlp" }.to_owned()),
         ];
-        environment.extend(wiring.into_iter().filter(|(name, _)| unset(name)));
-        let endpoint = config.otel_exporter_otlp_endpoint.as_ref().map_or_else(|| url(otlp_address), Url::to_string);
-        environment.push(("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint));
-        environment.extend(
-            config
-                .otel_exporter_otlp_traces_endpoint
-                .iter()
-                .map(|url| ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url.to_string())),
-        );
+        let unset = |name: &str| std::env::var_os(name).is_none_or(|value| value.is_empty());
+        environment.extend(defaults.into_iter().filter(|(name, _)| unset(name)));
 
-        let other_backend =
-            config.otel_exporter_otlp_traces_endpoint.clone().or(config.otel_exporter_otlp_endpoint.clone());
+        let other_backend = traces.clone().or(otlp.clone());
         let viewer = other_backend.is_none().then_some(trace_viewer);
-        Ok(Self {
-            parts: viewer.into_iter().chain([die_service, dice_roller, frontend]).collect(),
-            environment,
-            other_backend,
-            next_offset: config.port_offset.saturating_add(100),
-        })
+        let parts = viewer.into_iter().chain([die_service, dice_roller, frontend]).collect();
+        Ok(Self { parts, environment, other_backend })
     }
 
     /// Checks that the ports are free, before anything is started.
     ///
     /// # Errors
     /// One line that names every port that is taken, whose it would be, and what to do.
-    pub(crate) fn check_ports(&self) -> anyhow::Result<()> {
+    pub(crate) fn check_ports(&self, config: &Config) -> anyhow::Result<()> {
         let mut taken = Vec::new();
         // Kept until all are tried, so that a port given twice is found too.
         let mut held = Vec::new();
@@ -102,9 +99,7 @@ impl System {
                     Err(error) if error.kind() == ErrorKind::AddrInUse => {
                         taken.push(format!("{} ({name})", address.port()));
                     }
-                    Err(error) => {
-                        return Err(error).with_context(|| format!("{name} cannot listen on {address}"));
-                    }
+                    Err(error) => bail!("{name} cannot listen on {address}: {error}"),
                 }
             }
         }
@@ -115,32 +110,17 @@ impl System {
         bail!(
             "{ports} {} {are} taken: stop what listens there, or move every port with `cargo run -- --port-offset {}`",
             taken.join(", "),
-            self.next_offset
+            config.port_offset.saturating_add(100)
         )
     }
 }
 
-impl Part {
-    /// Where this machine reaches it, without a slash at the end.
-    pub(crate) fn url(&self) -> String {
-        url(self.address)
-    }
-
-    /// Where this machine reaches it: one that listens on all addresses is reached at the loopback address.
-    pub(crate) fn reached_at(&self) -> SocketAddr {
-        reached_at(self.address)
-    }
-}
-
-fn reached_at(listening: SocketAddr) -> SocketAddr {
+/// One that listens on all addresses is reached at the loopback address.
+fn url(listening: SocketAddr) -> String {
     let ip = match listening.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    SocketAddr::new(ip, listening.port())
-}
-
-fn url(listening: SocketAddr) -> String {
-    format!("http://{}", reached_at(listening))
+    format!("http://{}", SocketAddr::new(ip, listening.port()))
 }

@@ -6,10 +6,10 @@ use crate::system::System;
 pub(crate) fn welcome(system: &System) -> String {
     let mut text = "\nThe system is running; Ctrl-C stops it.\n\n".to_owned();
     for part in system.parts.iter().rev() {
-        let url = part.url();
+        let url = &part.url;
         let names = [(part.service.name, url.as_str())].into_iter().chain(std::iter::repeat(("", "")));
         for (to_try, (name, at)) in part.service.to_try.iter().zip(names) {
-            text += &format!("  {name:<14}{at:<24}{}\n", to_try.replace("{url}", &url));
+            text += &format!("  {name:<14}{at:<24}{}\n", to_try.replace("{url}", url));
         }
     }
     if let Some(backend) = &system.other_backend {

@@ -20,7 +20,9 @@ use traffic::Seen;
 fn page_and_emitted_signals_are_the_same() {
     let seen = traffic::make();
     let differences =
-        [spans(&seen), attributes(&seen), events(&seen), metrics(&seen), log_events(&seen)].concat().join("\n");
+        [spans(&seen), attributes(&seen), events(&seen), metrics(&seen), log_events(&seen), event_names(&seen)]
+            .concat()
+            .join("\n");
     assert!(differences.is_empty(), "SIGNALS.md and the system differ:\n{differences}");
 }
 
@@ -162,6 +164,13 @@ fn metrics(seen: &Seen) -> Vec<String> {
 /// What every line has, beside the fields of its event.
 const OF_EVERY_LINE: [&str; 7] = ["timestamp", "level", "message", "logger", "service", "trace_id", "span_id"];
 
+/// The name and the message of each event, as its log record has them.
+fn event_names(seen: &Seen) -> Vec<String> {
+    let on_page = table("Log events").iter().map(|row| [0, 1].map(|cell| quoted(&row[cell]).collect())).collect();
+    let emitted = seen.records.iter().map(|(name, message)| [message.clone(), name.clone()]).collect();
+    differences(&on_page, &emitted)
+}
+
 /// Message, level, service and fields of each log event.
 fn log_events(seen: &Seen) -> Vec<String> {
     let own = |line: &&Value| !line["logger"].as_str().unwrap().starts_with("opentelemetry");
@@ -173,24 +182,28 @@ fn log_events(seen: &Seen) -> Vec<String> {
     for row in table("Log events") {
         let message: String = quoted(&row[0]).collect();
         let of_event: Vec<_> = lines.iter().filter(|line| line["message"] == message).collect();
-        for level in row[1].split(", ") {
+        for level in row[2].split(", ") {
             on_page.insert((message.clone(), level.to_owned()));
         }
         // "all" may, the others do: die-service for one has no way to fail a request.
-        for service in services(&row[2]).into_iter().filter(|_| row[2] != "all") {
+        for service in services(&row[3]).into_iter().filter(|_| row[3] != "all") {
             if !of_event.iter().any(|line| line["service"] == service) {
                 faults.push(format!("on the page, not emitted: '{message}' by {service}"));
             }
         }
-        let fields = row[3].split([':', ';']).next().unwrap_or_default().split(", ").filter(|field| !field.is_empty());
+        let fields = row[4].split([':', ';']).next().unwrap_or_default().split(", ").filter(|field| !field.is_empty());
         let fields: BTreeMap<_, _> = fields.map(|field| field.split_once(' ').unwrap_or((field, ""))).collect();
         let named = fields.keys().copied().collect();
-        for line in of_event {
-            if !services(&row[2]).contains(&line["service"].as_str().unwrap()) {
+        for line in &of_event {
+            if !services(&row[3]).contains(&line["service"].as_str().unwrap()) {
                 faults.push(format!("emitted, not on the page: {line}"));
             }
             let has = line.as_object().unwrap().keys().map(String::as_str);
-            let has = has.filter(|field| !OF_EVERY_LINE.contains(field)).collect();
+            let has = has.filter(|field| !OF_EVERY_LINE.contains(field));
+            // "(where …)": on some of these lines, but not on none.
+            let elsewhere = |field: &&str| of_event.iter().any(|line| line.get(*field).is_some());
+            let sometimes = fields.iter().filter(|(_, note)| note.starts_with("(where")).map(|(field, _)| *field);
+            let has = has.chain(sometimes.filter(elsewhere)).collect();
             faults.extend(differences(&named, &has).iter().map(|fault| format!("{fault} in '{message}'")));
             for (field, note) in &fields {
                 if *note == "(array)" && !line[*field].is_array() || *note == "(s)" && !line[*field].is_number() {

@@ -52,7 +52,7 @@ fn containers_have_no_right_that_they_do_not_use() {
         assert!(container["stop_grace_period"].is_string(), "{name} is killed after Docker's 10 s");
         assert!(is_pinned(container["image"].as_str().unwrap()), "{name}: {}", container["image"]);
         for right in ["privileged", "cap_add", "network_mode", "pid", "devices", "user"] {
-            assert!(container.get(right).is_none(), "{name} asks for {right}");
+            assert!(container.get(right).is_none(), "{name} wants {right}");
         }
     }
 }
@@ -73,7 +73,7 @@ fn ports_are_open_on_loopback_only() {
 }
 
 #[test]
-fn the_host_lends_configuration_files_and_nothing_else() {
+fn containers_mount_configuration_files_of_host_and_nothing_else() {
     let volumes = yaml("docker-compose.yml")["volumes"].as_object().unwrap().clone();
     for (name, container) in containers() {
         for mount in container.get("volumes").map(strings).unwrap_or_default() {
@@ -99,7 +99,7 @@ fn text_or_dir(path: &str) -> String {
 }
 
 #[test]
-fn every_container_that_can_be_asked_has_a_health_check() {
+fn every_container_but_the_collector_has_a_health_check() {
     // The collector's image has no client in it. Containers of our own images inherit the image's check.
     for (name, container) in containers() {
         let built_here = container.get("build").is_some();
@@ -118,7 +118,7 @@ fn every_container_that_can_be_asked_has_a_health_check() {
 }
 
 #[test]
-fn the_image_is_small_pinned_and_not_root() {
+fn image_is_small_pinned_and_not_root() {
     let dockerfile = text("Dockerfile");
     assert!(!dockerfile.starts_with("# syntax"), "a syntax line pulls one more image");
     let stages: Vec<_> = dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")).collect();
@@ -130,6 +130,22 @@ fn the_image_is_small_pinned_and_not_root() {
     let last_two = stages.iter().rev().take(2).copied().collect::<Vec<_>>();
     assert_eq!(last_two, ["program AS service", "gcr.io/distroless/cc-debian12:nonroot AS program"]);
     assert!(!dockerfile.lines().any(|line| line.starts_with("USER ")), "the base image's user is the right one");
+}
+
+/// The benchmarks measure with the queues that the images ship.
+#[test]
+fn queues_of_images_compose_and_benchmarks_are_the_same() {
+    let (dockerfile, compose) = (text("Dockerfile"), text("docker-compose.yml"));
+    let benchmarks = text("crates/dice/benches/support/mod.rs");
+    let words = dockerfile.split_whitespace().filter_map(|word| word.split_once('='));
+    let queues: Vec<_> = words.filter(|(name, _)| name.starts_with("OTEL_B")).collect();
+    assert_eq!(queues.len(), 6, "{queues:?}");
+    for (name, value) in queues {
+        assert!(benchmarks.contains(&format!("(\"{name}\", \"{value}\")")), "benchmarks: {name}={value}");
+        if name.starts_with("OTEL_BLRP") {
+            assert!(compose.contains(&format!("{name}: \"{value}\"")), "compose: {name}={value}");
+        }
+    }
 }
 
 #[test]
@@ -225,7 +241,7 @@ fn data_sources_are_linked_to_each_other() {
 }
 
 #[test]
-fn the_dashboard_is_the_one_that_people_know() {
+fn dashboard_keeps_its_uid_and_title() {
     let dashboard = dashboard();
     assert_eq!(dashboard["uid"], "stage4-dice-roller");
     assert_eq!(dashboard["title"], "Dice Roller - Stage 4 (Async Rolling)");
@@ -256,7 +272,7 @@ fn the_dashboard_is_the_one_that_people_know() {
 }
 
 #[test]
-fn every_panel_explains_itself_and_has_its_own_place() {
+fn every_panel_has_a_description_and_a_place_of_its_own() {
     let (dashboard, specification) = (dashboard(), text("grafana-dashboards/DASHBOARD-SPEC.md"));
     let provisioned = yaml("observability/grafana/provisioning/datasources/datasources.yaml");
     let sources: Vec<_> =
@@ -282,8 +298,8 @@ fn every_panel_explains_itself_and_has_its_own_place() {
         );
         if panel["type"] != "text" {
             let source = &panel["datasource"];
-            assert!(sources.contains(&(&source["type"], &source["uid"])), "{title} asks {source}");
-            assert!(!list(&panel["targets"]).is_empty(), "{title} asks nothing");
+            assert!(sources.contains(&(&source["type"], &source["uid"])), "{title} queries {source}");
+            assert!(!list(&panel["targets"]).is_empty(), "{title} queries nothing");
         }
     }
     let specified = specification.lines().filter(|line| line.starts_with("| ") && line.matches(" | ").count() >= 3);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -50,16 +50,6 @@ impl Catalogue {
         dice.into_iter().map(checked).collect::<Result<_, _>>().map(Self)
     }
 
-    /// How many dice there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there are none; never true of a catalogue that was loaded.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The names, in the order of the file.
     pub fn identifiers(&self) -> Vec<&str> {
         self.0.iter().map(|(name, _)| name.as_str()).collect()
@@ -74,12 +64,9 @@ impl Catalogue {
 fn checked((name, die): (String, Value)) -> anyhow::Result<(String, Specification)> {
     ensure!(!name.trim().is_empty(), "a die has an empty name");
     let specification: Specification = serde_json::from_value(die).with_context(|| format!("die '{name}'"))?;
-    if specification.faces.is_empty() {
-        bail!("die '{name}': it has no faces");
-    }
-    if !(0.0..=1.0).contains(&specification.error_rate) {
-        bail!("die '{name}': its error_rate is {}; allowed: 0 to 1", specification.error_rate);
-    }
+    let error_rate = specification.error_rate;
+    ensure!(!specification.faces.is_empty(), "die '{name}': it has no faces");
+    ensure!((0.0..=1.0).contains(&error_rate), "die '{name}': its error_rate is {error_rate}; allowed: 0 to 1");
     Ok((name, specification))
 }
 

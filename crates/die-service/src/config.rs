@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use telemetry::settings::Settings;
+use service::settings::{Settings, within};
 
 /// Which dice exist: `GET /dice`, `GET /dice?identifier=fair`.
 #[derive(Debug, Clone, clap::Parser)]
@@ -13,14 +13,14 @@ pub struct Config {
     pub host: String,
 
     /// Port to listen on; 0 takes any free one
-    #[arg(long, env = "PORT", default_value_t = 8106, value_parser = telemetry::config::within(0..=u16::MAX))]
+    #[arg(long, env = "PORT", default_value_t = 8106, value_parser = within(0..=u16::MAX))]
     pub port: u16,
 
     /// JSON file with the dice, instead of the three that are built in
     #[arg(long, env = "DIE_SPECIFICATIONS")]
     pub die_specifications: Option<PathBuf>,
 
-    /// Telemetry and life, the same for every service
+    /// The settings of every service
     #[command(flatten)]
-    pub telemetry: Settings,
+    pub service: Settings,
 }

@@ -1,33 +1,20 @@
-//! Everything that can go wrong in a request, and the answer that each gets.
+//! Everything that can go wrong in a request, and the response that each gets.
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use telemetry::Problem;
+use service::Problem;
 
-/// Why a request was refused.
+/// Why a request was refused. A malformed parameter is refused before, by [`service::Query`].
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// A parameter is malformed.
-    Parameter(Problem),
     /// There is no such die.
     Unknown { identifier: String, known: Vec<String> },
 }
 
-impl From<Problem> for Error {
-    fn from(problem: Problem) -> Self {
-        Error::Parameter(problem)
-    }
-}
-
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let problem = match self {
-            Error::Parameter(problem) => problem,
-            Error::Unknown { identifier, known } => Problem::new(
-                StatusCode::NOT_FOUND,
-                format!("Die '{}' not found; there are: {}", identifier.escape_debug(), known.join(", ")),
-            ),
-        };
-        problem.into_response()
+        let Error::Unknown { identifier, known } = self;
+        let detail = format!("Die '{}' not found; there are: {}", identifier.escape_debug(), known.join(", "));
+        Problem::new(StatusCode::NOT_FOUND, detail).into_response()
     }
 }

@@ -1,16 +1,17 @@
 //! Which dice exist.
 //!
-//! The smallest of the three services, and so the one to read first: `config.rs` (what one can set), this file (its
-//! life), `app.rs` (its routes and what each says about itself), `catalogue.rs` (the dice), `metrics.rs`, `error.rs`.
-//! The other two services have the same files.
+//! The smallest of the three services, and so the one to read first: `config.rs` (the settings), this file (start to
+//! stop), `app.rs` (state and routes), `handlers.rs`, `catalogue.rs` (the dice), `metrics.rs`, `error.rs`. The other two
+//! services have the same files.
 
 mod app;
 mod catalogue;
 mod config;
 mod error;
+mod handlers;
 mod metrics;
 
-pub use app::{State, app};
+pub use app::{AppState, app};
 pub use catalogue::{Catalogue, Specification};
 pub use config::Config;
 
@@ -18,22 +19,24 @@ pub use config::Config;
 pub const NAME: &str = "die-service";
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The life of the service, from its settings to the last span.
+/// The service from its settings to its last span.
 ///
 /// # Errors
 /// When the specifications are faulty, the port is taken, or telemetry cannot be set up.
 pub fn run(config: Config) -> anyhow::Result<()> {
-    if config.telemetry.action.is_some() {
-        return telemetry::healthcheck(config.port);
+    if config.service.action.is_some() {
+        return service::healthcheck(config.port);
     }
     let catalogue = Catalogue::load(config.die_specifications.as_deref())?;
-    let telemetry = telemetry::Telemetry::start(NAME, VERSION, &config.telemetry)?;
-    let service = telemetry.handle();
+    let telemetry = telemetry::Telemetry::init(NAME, VERSION, &config.service.telemetry)?;
+    let service = service::Service::new(telemetry.handle(), &config.service);
     telemetry.run(async move {
-        let listener = telemetry::bind(&config.host, config.port).await?;
-        tracing::info!(address = listener.local_addr()?.to_string(), version = VERSION, "Die Service API starting up");
-        tracing::info!(count = catalogue.len(), identifiers = ?catalogue.identifiers(), "Die specifications loaded");
-        let app = app(State::new(catalogue, &service)?, &service);
+        let listener = service::bind(&config.host, config.port).await?;
+        let address = listener.local_addr()?.to_string();
+        tracing::info!(name: "service.starting", address, version = VERSION, "Die Service API starting up");
+        let identifiers = catalogue.identifiers();
+        tracing::info!(name: "die.specifications.loaded", count = identifiers.len(), ?identifiers, "Die specifications loaded");
+        let app = app(AppState::new(catalogue, &service)?, &service);
         service.serve(listener, app).await
     })
 }

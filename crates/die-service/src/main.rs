@@ -1,10 +1,10 @@
 //! The program `die-service`.
 use std::process::ExitCode;
 
-/// A sixth less processor time a request than with the C library's allocator (docs/PERFORMANCE.md).
+/// Cheaper for many small allocations than the allocator of the C library.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    telemetry::config::start(die_service::run)
+    service::settings::start(die_service::run)
 }

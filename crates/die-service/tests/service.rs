@@ -1,30 +1,23 @@
-//! The real app on port 0: what it answers, and what it tells about each answer.
+//! The real app on a free port: its responses, and the telemetry of each.
 #![allow(clippy::unwrap_used)] // a panic is how a test reports
 
-use die_service::{Catalogue, State, app};
+use die_service::{AppState, Catalogue, app};
 use opentelemetry::trace::{SpanKind, Status};
 use serde_json::{Value, json};
-use telemetry::testing::{TestService, attribute};
+use telemetry::testing::attribute;
+use test_support::service::{TestService, get, get_json};
 
 async fn start() -> TestService {
-    TestService::start("die-service", &[], async |service| {
-        Ok(app(State::new(Catalogue::load(None)?, service)?, service))
-    })
-    .await
-    .unwrap()
+    start_with(&[]).await
 }
 
-async fn get(service: &TestService, path: &str) -> reqwest::Response {
-    reqwest::get(format!("{}{path}", service.url)).await.unwrap()
-}
-
-async fn get_json(service: &TestService, path: &str) -> (u16, Value) {
-    let response = get(service, path).await;
-    (response.status().as_u16(), response.json().await.unwrap())
+async fn start_with(flags: &[&str]) -> TestService {
+    let build = async |service: &service::Service| Ok(app(AppState::new(Catalogue::load(None)?, service)?, service));
+    TestService::start("die-service", flags, build).await
 }
 
 #[tokio::test]
-async fn it_says_what_it_is() {
+async fn root_describes_the_service() {
     let service = start().await;
     let (status, body) = get_json(&service, "/").await;
     assert_eq!(status, 200);
@@ -33,7 +26,7 @@ async fn it_says_what_it_is() {
 }
 
 #[tokio::test]
-async fn the_list_is_in_file_order_and_counted() {
+async fn list_is_in_file_order_and_counted() {
     let service = start().await;
     let (status, body) = get_json(&service, "/dice").await;
     assert_eq!((status, body), (200, json!({"identifiers": ["fair", "risky", "extreme"]})));
@@ -43,16 +36,18 @@ async fn the_list_is_in_file_order_and_counted() {
 }
 
 #[tokio::test]
-async fn a_die_is_answered_and_told_in_all_three_signals() {
+async fn known_die_shows_in_all_three_signals() {
     let service = start().await;
     let response = get(&service, "/dice?identifier=fair").await;
     let traceresponse = response.headers()["traceresponse"].to_str().unwrap().to_owned();
+    let server_timing = response.headers()["server-timing"].to_str().unwrap().to_owned();
     let text = response.text().await.unwrap();
     assert_eq!(text, r#"{"identifier":"fair","specification":{"faces":[1,2,3,4,5,6],"error_rate":0.0}}"#);
 
     let span = service.span("GET /dice").await.unwrap();
     let ids = (span.span_context.trace_id().to_string(), span.span_context.span_id().to_string());
     assert_eq!(traceresponse, format!("00-{}-{}-01", ids.0, ids.1));
+    assert_eq!(server_timing, format!("trace;desc=\"{traceresponse}\""));
     assert_eq!((span.span_kind.clone(), span.status.clone()), (SpanKind::Server, Status::Unset));
     for (name, value) in [
         ("http.request.method", "GET"),
@@ -85,7 +80,7 @@ async fn a_die_is_answered_and_told_in_all_three_signals() {
 }
 
 #[tokio::test]
-async fn an_unknown_die_is_404_and_leaves_the_span_unset() {
+async fn unknown_die_is_404_and_leaves_the_span_unset() {
     let service = start().await;
     let (status, body) = get_json(&service, "/dice?identifier=%3Cb%3E").await;
     let span = service.span("GET /dice").await.unwrap();
@@ -104,12 +99,12 @@ async fn an_unknown_die_is_404_and_leaves_the_span_unset() {
 }
 
 #[tokio::test]
-async fn bad_parameters_are_422_and_say_what_is_allowed() {
+async fn malformed_parameters_are_422_and_say_what_is_allowed() {
     let service = start().await;
     for query in ["identifier=", "identifier=a&identifier=b", "identifier=%ff", "identifier=%00", &"x".repeat(9)] {
         let (status, body) = get_json(&service, &format!("/dice?{query}")).await;
         match query {
-            "xxxxxxxxx" => assert_eq!(status, 200, "an unknown parameter is nobody's business"),
+            "xxxxxxxxx" => assert_eq!(status, 200, "unknown parameters are ignored"),
             _ => {
                 assert_eq!(status, 422, "{query}: {body}");
                 let detail = body["detail"].as_str().unwrap();
@@ -142,21 +137,27 @@ async fn unknown_paths_and_methods_are_problems_and_make_no_labels() {
 }
 
 #[tokio::test]
-async fn operation_is_quiet() {
+async fn operational_routes_leave_no_spans_lines_or_http_metrics() {
     let service = start().await;
     for path in ["/health", "/ready", "/metrics", "/openapi.json", "/docs/", "/docs/swagger-ui.css"] {
         assert_eq!(get(&service, path).await.status(), 200, "{path}");
     }
     let api: Value = get(&service, "/openapi.json").await.json().await.unwrap();
-    assert!(api["paths"]["/dice"]["get"]["responses"]["404"].is_object());
+    let dice = &api["paths"]["/dice"]["get"];
+    assert_eq!((&dice["parameters"][0]["name"], &dice["parameters"][0]["in"]), (&json!("identifier"), &json!("query")));
+    let problem = &dice["responses"]["404"]["content"]["application/problem+json"]["schema"]["$ref"];
+    assert_eq!(problem, "#/components/schemas/ProblemBody");
+    assert!(api["components"]["schemas"]["ProblemBody"].is_object());
     assert_eq!(api["info"]["title"], "die-service");
     assert!(get(&service, "/metrics").await.text().await.unwrap().contains("process_resident_memory_bytes"));
-    assert!(service.spans().is_empty() && service.lines().unwrap().is_empty());
-    assert!(!service.metrics_text().contains("http_requests_total{"));
+    get(&service, "/dice").await;
+    service.span("GET /dice").await.unwrap();
+    assert_eq!((service.spans().len(), service.lines().unwrap().len()), (1, 1), "those of /dice");
+    assert_eq!(service.metrics_text().matches("http_requests_total{").count(), 1);
 }
 
 #[tokio::test]
-async fn the_callers_trace_is_continued_and_a_malformed_one_is_not() {
+async fn trace_of_the_caller_is_continued_and_a_malformed_one_is_not() {
     let service = start().await;
     let client = reqwest::Client::new();
     let trace = "0af7651916cd43dd8448eb211c80319c";
@@ -179,12 +180,8 @@ async fn the_callers_trace_is_continued_and_a_malformed_one_is_not() {
 }
 
 #[tokio::test]
-async fn switched_off_there_are_no_ids_and_all_else_works() {
-    let service = TestService::start("die-service", &["--otel-sdk-disabled=true"], async |service| {
-        Ok(app(State::new(Catalogue::load(None)?, service)?, service))
-    })
-    .await
-    .unwrap();
+async fn disabled_sdk_leaves_no_ids_and_all_else_works() {
+    let service = start_with(&["--otel-sdk-disabled=true"]).await;
     let response = get(&service, "/dice?identifier=nope").await;
     assert_eq!(response.status(), 404);
     assert!(response.headers().get("traceresponse").is_none());

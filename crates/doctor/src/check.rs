@@ -3,11 +3,8 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
-
-use crate::config::Config;
 use crate::http::HttpClient;
-use crate::report::{Failure, Hop, Outcome, Report};
+use crate::report::{Failure, Outcome, Report};
 use crate::targets::Target;
 
 /// Between two checks of the same hop.
@@ -16,78 +13,68 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// What a check returns: something that later hops need, and the text for the report.
 pub(crate) type Checked<T> = Result<(T, String), Failure>;
 
+/// What a hop needs of earlier ones, or why it is not checked.
+pub(crate) type Needs<T> = Result<T, String>;
+
 /// The checks of one run.
 #[derive(Debug)]
 pub(crate) struct Checks {
-    report: Report,
-    wait: Duration,
+    pub(crate) report: Report,
+    pub(crate) wait: Duration,
     /// Moves on while hops hold. After one that does not, the others have had as much time, and are checked once.
     deadline: Instant,
 }
 
 impl Checks {
-    pub(crate) fn new(config: &Config) -> Self {
-        Self { report: Report::new(config.json), wait: config.wait(), deadline: Instant::now() + config.wait() }
+    pub(crate) fn new(report: Report, wait: Duration) -> Self {
+        Self { report, wait, deadline: Instant::now() + wait }
     }
 
     /// Checks until the hop holds or its time is up, and writes its line.
-    pub(crate) fn check<T>(&mut self, hop: Hop, mut check: impl FnMut() -> Checked<T>) -> anyhow::Result<Option<T>> {
-        loop {
-            let outcome = check();
-            let left = self.deadline.saturating_duration_since(Instant::now());
-            if outcome.is_ok() || left.is_zero() {
-                return self.conclude(hop, outcome);
+    pub(crate) fn check<N, T>(
+        &mut self,
+        hop: &str,
+        needs: &Needs<N>,
+        mut check: impl FnMut(&N) -> Checked<T>,
+    ) -> anyhow::Result<Needs<T>> {
+        let deadline = self.deadline;
+        self.check_once(hop, needs, |needs| {
+            loop {
+                let checked = check(needs);
+                let left = deadline.saturating_duration_since(Instant::now());
+                if checked.is_ok() || left.is_zero() {
+                    return checked;
+                }
+                sleep(PAUSE.min(left));
             }
-            sleep(PAUSE.min(left));
-        }
+        })
     }
 
-    /// Writes the line of a hop that a second check would not change.
-    pub(crate) fn conclude<T>(&mut self, hop: Hop, outcome: Checked<T>) -> anyhow::Result<Option<T>> {
-        let (outcome, seen) = match outcome {
-            Ok((seen, text)) => {
+    /// Checks a hop that a second look would not change, and writes its line.
+    pub(crate) fn check_once<N, T>(
+        &mut self,
+        hop: &str,
+        needs: &Needs<N>,
+        check: impl FnOnce(&N) -> Checked<T>,
+    ) -> anyhow::Result<Needs<T>> {
+        let (outcome, seen) = match needs.as_ref().map(check) {
+            Ok(Ok((seen, text))) => {
                 self.deadline = Instant::now() + self.wait;
-                (Outcome::Ok(text), Some(seen))
+                (Outcome::Ok(text), Ok(seen))
             }
-            Err(failure) => (Outcome::Failed(failure), None),
+            Ok(Err(failure)) => (Outcome::Failed(failure), Err(format!("not checked: '{hop}' is broken"))),
+            Err(why) => (Outcome::Skipped(why.clone()), Err(why.clone())),
         };
         self.report.add(hop, outcome)?;
         Ok(seen)
     }
+}
 
-    /// Whether `target` is part of this system: it was named, or something listens there. Otherwise its `hops` are
-    /// skipped.
-    pub(crate) fn part(&mut self, http: &HttpClient, target: &Target, hops: &[Hop]) -> anyhow::Result<bool> {
-        if target.required || !http.refused(target) {
-            return Ok(true);
-        }
-        for hop in hops {
-            let nothing = format!("nothing listens at {} ({})", target.origin(), target.setting);
-            self.report.add(*hop, Outcome::Absent(nothing))?;
-        }
-        Ok(false)
+/// `needs`, if `target` is part of this system: it was named, or something listens there.
+pub(crate) fn part<'a, N>(http: &HttpClient, target: &Target, needs: &'a Needs<N>) -> Needs<&'a N> {
+    let needs = needs.as_ref().map_err(String::clone)?;
+    if target.required || !http.refused(target) {
+        return Ok(needs);
     }
-
-    pub(crate) fn skip(&mut self, hops: &[Hop], why: &'static str) -> anyhow::Result<()> {
-        hops.iter().try_for_each(|hop| self.report.add(*hop, Outcome::Skipped(why)))
-    }
-
-    /// Skips every hop that has no line yet.
-    pub(crate) fn skip_rest(&mut self, why: &'static str) -> anyhow::Result<()> {
-        let rest: Vec<_> = Hop::ALL.into_iter().filter(|hop| !self.report.has(*hop)).collect();
-        self.skip(&rest, why)
-    }
-
-    pub(crate) fn add_manifest(&mut self, report: Option<traffic_gen::manifest::Report>) {
-        self.report.manifest = report;
-    }
-
-    /// # Errors
-    /// When a hop is broken.
-    pub(crate) fn finish(self) -> anyhow::Result<()> {
-        match self.report.finish()? {
-            Some(hop) => bail!("'{hop}' is broken"),
-            None => Ok(()),
-        }
-    }
+    Err(format!("not part of this system: nothing listens at {} ({})", target.origin(), target.setting))
 }

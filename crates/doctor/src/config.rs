@@ -2,10 +2,9 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use reqwest::Url;
-use telemetry::config::{base_url, within};
+use service::settings::{base_url, within};
 
 /// Sends one batch through the system, and proves hop by hop that every signal of it arrives.
 ///
@@ -65,12 +64,6 @@ pub struct Config {
     /// Write the report as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-impl Config {
-    pub(crate) fn wait(&self) -> Duration {
-        Duration::from_secs_f64(self.wait)
-    }
 }
 
 fn readable(text: &str) -> Result<PathBuf, String> {

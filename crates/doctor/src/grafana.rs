@@ -3,12 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::check::Checked;
-use crate::http::HttpClient;
+use crate::http::{HttpClient, list, text};
 use crate::report::Failure;
 use crate::targets::Target;
-
-/// The data sources that are provisioned: uid, which is also the type.
-const SOURCES: [&str; 3] = ["prometheus", "tempo", "loki"];
 
 /// What is set for each data source: its `jsonData`, where the links stand.
 #[derive(Debug)]
@@ -20,40 +17,40 @@ pub(crate) struct Sources {
 
 /// Whether Grafana has the data sources, and each of them reaches its backend.
 pub(crate) fn sources(http: &HttpClient, grafana: &Target) -> Checked<Sources> {
-    let [prometheus, tempo, loki] = SOURCES.map(|uid| source(http, grafana, uid));
-    let sources = Sources { prometheus: prometheus?, tempo: tempo?, loki: loki? };
-    Ok((sources, format!("{}: there, and healthy", SOURCES.join(", "))))
+    let source = |uid| source(http, grafana, uid);
+    let sources = Sources { prometheus: source("prometheus")?, tempo: source("tempo")?, loki: source("loki")? };
+    Ok((sources, "prometheus, tempo, loki: there, and healthy".to_owned()))
 }
 
+/// `uid` is also the type.
 fn source(http: &HttpClient, grafana: &Target, uid: &str) -> Result<Value, Failure> {
     let path = format!("api/datasources/uid/{uid}");
     let response = http.get(grafana, &path, &[])?;
     if response.status == 404 {
-        return Err(Failure {
-            found: format!("Grafana has no data source with uid {uid}"),
-            cause: "Grafana runs without observability/grafana/provisioning, or could not read it".to_owned(),
-            remedy: "mount that directory at /etc/grafana/provisioning, and look at Grafana's log lines from its start"
-                .to_owned(),
-        });
+        return Err(Failure::new(
+            format!("Grafana has no data source with uid {uid}"),
+            "Grafana runs without observability/grafana/provisioning, or could not read it",
+            "mount that directory at /etc/grafana/provisioning, and look at Grafana's log lines from its start",
+        ));
     }
-    let source = response.json(grafana, &path)?;
+    let source: Value = response.json()?;
     // For a backend that it cannot reach, Grafana responds with 400 and the same form of JSON.
     let health = http.get(grafana, &format!("{path}/health"), &[])?;
     let body: Value = serde_json::from_str(&health.text).unwrap_or_default();
     if body["status"] != "OK" {
         let message = body["message"].as_str().map_or_else(|| health.beginning(), str::to_owned);
-        return Err(Failure {
-            found: format!("Grafana's data source {uid} is not healthy: {message}"),
-            cause: format!(
-                "from where Grafana runs, {} is not reached",
-                source["url"].as_str().unwrap_or("its backend")
-            ),
-            remedy: "start that backend, or put the url right in \
-                     observability/grafana/provisioning/datasources/datasources.yaml"
-                .to_owned(),
-        });
+        return Err(Failure::new(
+            format!("Grafana's data source {uid} is not healthy: {message}"),
+            format!("from where Grafana runs, {} is not reached", source["url"].as_str().unwrap_or("its backend")),
+            "start that backend, or correct the url in observability/grafana/provisioning/datasources/datasources.yaml",
+        ));
     }
     Ok(source["jsonData"].clone())
+}
+
+/// A query of a series in the Prometheus of that uid.
+pub(crate) fn series(uid: &Value, expression: &str) -> Value {
+    json!({ "datasource": { "type": "prometheus", "uid": uid }, "expr": expression, "range": true })
 }
 
 /// Runs a query of a panel or a link as Grafana does, over the last hour: whether the response has data. `query` is an
@@ -71,22 +68,19 @@ pub(crate) fn has_data(http: &HttpClient, grafana: &Target, query: &Value) -> Re
     let response = http.post(grafana, "api/ds/query", &body)?;
     let body: Value = serde_json::from_str(&response.text).unwrap_or_default();
     if let Some(error) = body["results"]["A"]["error"].as_str() {
-        let expression = query["expr"].as_str().unwrap_or_default();
-        return Err(Failure {
-            found: format!("the query {expression} fails: {error}"),
-            cause: "the backend cannot parse it, or is in trouble".to_owned(),
-            remedy: "run the same query in Grafana's Explore, and correct it".to_owned(),
-        });
+        return Err(Failure::new(
+            format!("the query {} fails: {error}", text(&query["expr"])),
+            "the backend cannot parse it, or is in trouble",
+            "run the same query in Grafana's Explore, and correct it",
+        ));
     }
-    let body = response.json(grafana, "api/ds/query")?;
-    let frames = body["results"]["A"]["frames"].as_array().into_iter().flatten();
-    Ok(frames.into_iter().any(has_value))
+    let body: Value = response.json()?;
+    Ok(list(&body["results"]["A"]["frames"]).any(has_value))
 }
 
 /// A frame is a list of columns. The first is time, or labels, and alone no data; no number is null.
 fn has_value(frame: &Value) -> bool {
-    let columns = frame["data"]["values"].as_array().into_iter().flatten().skip(1);
-    columns.flat_map(|column| column.as_array().into_iter().flatten()).any(|value| !value.is_null())
+    list(&frame["data"]["values"]).skip(1).flat_map(list).any(|value| !value.is_null())
 }
 
 /// The path by which Grafana forwards a request to the backend of data source `uid`, as its own pages do.

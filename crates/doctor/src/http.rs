@@ -1,9 +1,10 @@
-//! The HTTP client.
+//! The HTTP client, and JSON as it comes back.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use reqwest::blocking::{Client, RequestBuilder};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::report::Failure;
@@ -21,7 +22,9 @@ pub(crate) struct HttpClient(Client);
 
 /// A response, read to its end.
 #[derive(Debug)]
-pub(crate) struct Response {
+pub(crate) struct Response<'a> {
+    target: &'a Target,
+    path: String,
     pub(crate) status: u16,
     /// The header `traceresponse`.
     pub(crate) traceresponse: Option<String>,
@@ -32,9 +35,8 @@ impl HttpClient {
     pub(crate) fn new() -> anyhow::Result<Self> {
         // One TLS implementation for every client of the process; a second call changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client =
-            Client::builder().no_proxy().timeout(LIMIT).build().context("the HTTP client could not be built")?;
-        Ok(Self(client))
+        let client = Client::builder().no_proxy().timeout(LIMIT).build();
+        Ok(Self(client.context("the HTTP client could not be built")?))
     }
 
     /// Whether nothing listens at `target`.
@@ -42,39 +44,27 @@ impl HttpClient {
         self.0.get(target.at("")).send().is_err_and(|error| error.is_connect())
     }
 
-    /// A `GET` that can still get headers and a timeout.
-    pub(crate) fn request(&self, target: &Target, path: &str) -> RequestBuilder {
-        self.0.get(target.at(path))
-    }
-
-    /// Sends `request`, which goes to `target`.
-    ///
-    /// # Errors
-    /// When there is no response.
-    pub(crate) fn send(&self, target: &Target, request: RequestBuilder) -> Result<Response, Failure> {
-        let silent = |error: reqwest::Error| {
-            let reason = if error.is_timeout() {
-                "no response in time".to_owned()
-            } else {
-                anyhow::Error::new(error.without_url()).root_cause().to_string()
-            };
-            target.failure(format!("{} does not answer at {}: {reason}", target.name, target.origin()))
-        };
-        let response = request.send().map_err(silent)?;
-        let traceresponse = response.headers().get("traceresponse").and_then(|value| value.to_str().ok());
-        Ok(Response {
-            status: response.status().as_u16(),
-            traceresponse: traceresponse.map(str::to_owned),
-            text: response.text().map_err(silent)?,
-        })
-    }
-
     /// The response to a `GET`, whatever its status.
     ///
     /// # Errors
     /// When there is no response.
-    pub(crate) fn get(&self, target: &Target, path: &str, query: &[(&str, &str)]) -> Result<Response, Failure> {
-        self.send(target, self.request(target, path).query(query))
+    pub(crate) fn get<'a>(
+        &self,
+        target: &'a Target,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Response<'a>, Failure> {
+        self.get_with(target, path, |request| request.query(query))
+    }
+
+    /// The same with headers or a timeout, which `more` adds.
+    pub(crate) fn get_with<'a>(
+        &self,
+        target: &'a Target,
+        path: &str,
+        more: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response<'a>, Failure> {
+        send(target, more(self.0.get(target.at(path))))
     }
 
     /// The JSON body of a `GET`.
@@ -82,41 +72,64 @@ impl HttpClient {
     /// # Errors
     /// When there is no response, another status than 2xx, or no JSON.
     pub(crate) fn json(&self, target: &Target, path: &str, query: &[(&str, &str)]) -> Result<Value, Failure> {
-        self.get(target, path, query)?.json(target, path)
+        self.get(target, path, query)?.json()
     }
 
     /// The response to a `POST` of `body` as JSON, whatever its status.
     ///
     /// # Errors
     /// When there is no response.
-    pub(crate) fn post(&self, target: &Target, path: &str, body: &Value) -> Result<Response, Failure> {
-        self.send(target, self.0.post(target.at(path)).json(body))
+    pub(crate) fn post<'a>(&self, target: &'a Target, path: &str, body: &Value) -> Result<Response<'a>, Failure> {
+        send(target, self.0.post(target.at(path)).json(body))
     }
 }
 
-impl Response {
+fn send(target: &Target, request: RequestBuilder) -> Result<Response<'_>, Failure> {
+    let silent = |error: reqwest::Error| {
+        let reason = match error.is_timeout() {
+            true => "no response in time".to_owned(),
+            false => anyhow::Error::new(error.without_url()).root_cause().to_string(),
+        };
+        target.failure(format!("{} does not respond at {}: {reason}", target.name, target.origin()))
+    };
+    let response = request.send().map_err(silent)?;
+    let traceresponse = response.headers().get("traceresponse").and_then(|value| value.to_str().ok());
+    Ok(Response {
+        target,
+        path: response.url().path().to_owned(),
+        status: response.status().as_u16(),
+        traceresponse: traceresponse.map(str::to_owned),
+        text: response.text().map_err(silent)?,
+    })
+}
+
+impl Response<'_> {
+    /// The text of a response with 2xx.
+    ///
     /// # Errors
-    /// When the status is another than 2xx, or the text no JSON.
-    pub(crate) fn json(&self, target: &Target, path: &str) -> Result<Value, Failure> {
-        self.read(target, path, |body| serde_json::from_slice(body))
+    /// When the status is another.
+    pub(crate) fn success(&self) -> Result<&str, Failure> {
+        let Self { target, path, status, text, .. } = self;
+        match status {
+            200..300 => Ok(text),
+            _ => Err(target.failure(format!("{} responds with {status} to {path}: {}", target.name, self.beginning()))),
+        }
+    }
+
+    /// # Errors
+    /// When the status is another than 2xx, or the text no such JSON.
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        self.read(|body| serde_json::from_slice(body))
     }
 
     /// What `parse` makes of the body.
     ///
     /// # Errors
     /// When the status is another than 2xx, or `parse` fails.
-    pub(crate) fn read<T>(
-        &self,
-        target: &Target,
-        path: &str,
-        parse: impl Fn(&[u8]) -> serde_json::Result<T>,
-    ) -> Result<T, Failure> {
-        let Self { status, text, .. } = self;
-        if !(200..300).contains(status) {
-            return Err(target.failure(format!("{} answers {status} to /{path}: {}", target.name, self.beginning())));
-        }
-        parse(text.as_bytes()).map_err(|error| {
-            target.failure(format!("{} answers /{path} with no such JSON ({error}): {}", target.name, self.beginning()))
+    pub(crate) fn read<T>(&self, parse: impl Fn(&[u8]) -> serde_json::Result<T>) -> Result<T, Failure> {
+        parse(self.success()?.as_bytes()).map_err(|error| {
+            let (name, path, text) = (self.target.name, &self.path, self.beginning());
+            self.target.failure(format!("{name} responds to {path} with no such JSON ({error}): {text}"))
         })
     }
 
@@ -125,4 +138,14 @@ impl Response {
         let line: String = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
         if line.is_empty() { "(empty)".to_owned() } else { line.chars().take(SHOWN).collect() }
     }
+}
+
+/// The elements of a list; none of anything else.
+pub(crate) fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// A text; empty for anything else.
+pub(crate) fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }

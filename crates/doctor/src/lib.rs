@@ -22,16 +22,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tempo_client::Trace;
 use traffic_gen::manifest;
 
 pub use config::Config;
 
 use batch::Sent;
-use check::{Checked, Checks};
-use dashboard::Panels;
+use check::{Checked, Checks, Needs, part};
 use http::HttpClient;
-use report::{Failure, Hop};
+use report::{Failure, Report};
 use targets::{Target, Targets};
 
 /// A program that the launcher starts. Its table of these is the launcher's, so that a port stands in one place.
@@ -61,42 +59,31 @@ pub struct Services {
 /// When a hop is broken; the report names it, why that is likely so, and what to do.
 pub fn run(config: &Config, services: &Services) -> anyhow::Result<()> {
     let (http, targets) = (HttpClient::new()?, Targets::new(config, services)?);
-    let mut checks = Checks::new(config);
-    if all_ready(&mut checks, &http, &targets)?
-        && let Some(sent) = checks.check(Hop::Batch, || batch::send(&http, &targets))?
-    {
-        follow(&mut checks, &http, &targets, &sent, config.exclusive)?;
+    let mut checks = Checks::new(Report::new(config.json), Duration::from_secs_f64(config.wait));
+    let mut ready = Ok(());
+    for service in [&targets.die_service, &targets.dice_roller, &targets.frontend] {
+        let hop = format!("{} ready", service.name);
+        ready = ready.and(checks.check(&hop, &Ok(()), |()| is_ready(&http, service))?);
     }
-    checks.skip_rest("not checked: no batch got through")?;
+    let sent = checks.check("batch rolled", &ready, |()| batch::send(&http, &targets))?;
+    follow(&mut checks, &http, &targets, &sent, config.exclusive)?;
     if let Some(file) = &config.manifest {
-        let (outcome, report) = compare(file, &targets.tempo, config.wait())?;
-        checks.conclude(Hop::Manifest, outcome)?;
-        checks.add_manifest(report);
+        let (wait, mut report) = (checks.wait, None);
+        checks.check_once("manifest", &Ok(()), |()| compare(file, &targets.tempo, wait, &mut report))?.ok();
+        checks.report.manifest = report;
     }
-    checks.finish()
-}
-
-fn all_ready(checks: &mut Checks, http: &HttpClient, targets: &Targets) -> anyhow::Result<bool> {
-    let mut ready = true;
-    for (hop, service) in [
-        (Hop::DieService, &targets.die_service),
-        (Hop::DiceRoller, &targets.dice_roller),
-        (Hop::Frontend, &targets.frontend),
-    ] {
-        ready &= checks.check(hop, || is_ready(http, service))?.is_some();
-    }
-    Ok(ready)
+    checks.report.finish()
 }
 
 fn is_ready(http: &HttpClient, service: &Target) -> Checked<()> {
     let response = http.get(service, "ready", &[])?;
     match response.status {
         200 => Ok(((), service.origin())),
-        status => Err(Failure {
-            found: format!("{} answers {status} to /ready: {}", service.name, response.beginning()),
-            cause: "it is still starting, or stopping already".to_owned(),
-            remedy: format!("wait and try again (--wait); its log lines say more. Is {} right?", service.setting),
-        }),
+        status => Err(Failure::new(
+            format!("{} responds with {status} to /ready: {}", service.name, response.beginning()),
+            "it is still starting, or stopping already",
+            format!("wait and try again (--wait); its log lines say more. Is {} right?", service.setting),
+        )),
     }
 }
 
@@ -105,78 +92,59 @@ fn follow(
     checks: &mut Checks,
     http: &HttpClient,
     targets: &Targets,
-    sent: &Sent,
+    sent: &Needs<Sent>,
     exclusive: bool,
 ) -> anyhow::Result<()> {
-    checks.conclude(Hop::TraceContext, sent.kept_its_trace())?;
-    checks.check(Hop::Metrics, || metrics::moved(http, targets, &sent.before, exclusive))?;
-    checks.check(Hop::Exported, || metrics::exported(http, targets, &sent.before))?;
+    checks.check_once("trace continued", sent, Sent::kept_its_trace)?.ok();
+    checks.check("metrics moved", sent, |sent| metrics::moved(http, targets, &sent.before, exclusive))?.ok();
+    checks.check("spans exported", sent, |sent| metrics::exported(http, targets, &sent.before))?.ok();
 
-    let prometheus = checks.part(http, &targets.prometheus, &[Hop::Targets, Hop::Series])?;
-    if prometheus {
-        checks.check(Hop::Targets, || prometheus::targets(http, targets))?;
-        checks.check(Hop::Series, || prometheus::series(http, targets, &sent.before))?;
-    }
-    if checks.part(http, &targets.collector, &[Hop::Collector])? {
-        checks.check(Hop::Collector, || http.json(&targets.collector, "", &[]).map(|_| ((), "healthy".to_owned())))?;
-    }
-    let tempo = checks.part(http, &targets.tempo, &[Hop::Trace])?;
-    let trace = if tempo { checks.check(Hop::Trace, || trace::complete(http, &targets.tempo, sent))? } else { None };
-    if checks.part(http, &targets.loki, &[Hop::Logs])? {
-        checks.check(Hop::Logs, || logs::arrived(http, &targets.loki, sent, trace.as_ref()))?;
-    }
+    let prometheus = part(http, &targets.prometheus, sent);
+    checks.check("Prometheus targets", &prometheus, |_| prometheus::targets(http, targets))?.ok();
+    checks.check("Prometheus series", &prometheus, |sent| prometheus::series(http, targets, &sent.before))?.ok();
+    let collector = part(http, &targets.collector, sent);
+    let healthy = |_: &_| http.json(&targets.collector, "", &[]).map(|_| ((), "healthy".to_owned()));
+    checks.check("collector", &collector, healthy)?.ok();
+    let tempo = part(http, &targets.tempo, sent);
+    let trace = checks.check("trace complete", &tempo, |sent| trace::complete(http, &targets.tempo, sent))?;
+    let loki = part(http, &targets.loki, sent);
+    checks.check("log lines", &loki, |sent| logs::arrived(http, &targets.loki, sent, trace.as_ref().ok()))?.ok();
 
-    if !(prometheus && tempo && prometheus::expects_exemplars(http, targets)) {
-        checks.skip(&[Hop::Exemplar], "not part of this system: exemplars come from Tempo, by way of Prometheus")?;
-    } else {
-        checks.check(Hop::Exemplar, || prometheus::exemplar(http, targets, sent))?;
-    }
-    if checks.part(http, &targets.grafana, &[Hop::Sources, Hop::Links, Hop::Dashboard, Hop::Panels])? {
-        check_grafana(checks, http, targets, sent, trace.as_ref())?;
-    }
+    let exemplars = prometheus.and_then(|sent| match tempo.is_ok() && prometheus::expects_exemplars(http, targets) {
+        true => Ok(sent),
+        false => Err("not part of this system: exemplars come from Tempo, by way of Prometheus".to_owned()),
+    });
+    checks.check("exemplar", &exemplars, |sent| prometheus::exemplar(http, targets, sent))?.ok();
+
+    let grafana = &targets.grafana;
+    let sources = part(http, grafana, sent);
+    let sources = checks.check("Grafana data sources", &sources, |_| grafana::sources(http, grafana))?;
+    let linked = match (sent, &sources, &trace) {
+        (Ok(sent), Ok(sources), Ok(trace)) => Ok((sent, sources, trace)),
+        (Err(why), ..) | (_, Err(why), _) | (.., Err(why)) => Err(why.clone()),
+    };
+    checks
+        .check("Grafana links", &linked, |(sent, sources, trace)| links::resolve(http, grafana, sources, trace, sent))?
+        .ok();
+    let queries = checks.check("Grafana dashboard", &sources, |sources| dashboard::find(http, grafana, sources))?;
+    let mut open = queries.clone().unwrap_or_default();
+    checks.check("Grafana panels", &queries, |all| dashboard::have_data(http, targets, all, &mut open))?.ok();
     Ok(())
 }
 
-fn check_grafana(
-    checks: &mut Checks,
-    http: &HttpClient,
-    targets: &Targets,
-    sent: &Sent,
-    trace: Option<&Trace>,
-) -> anyhow::Result<()> {
-    let grafana = &targets.grafana;
-    let Some(sources) = checks.check(Hop::Sources, || grafana::sources(http, grafana))? else {
-        return checks.skip(&[Hop::Links, Hop::Dashboard, Hop::Panels], "not checked: needs Grafana's data sources");
-    };
-    match trace {
-        Some(trace) => checks.check(Hop::Links, || links::resolve(http, grafana, &sources, trace, sent)).map(drop)?,
-        None => checks.skip(&[Hop::Links], "not checked: needs the trace")?,
-    }
-    let Some(dashboard) = checks.check(Hop::Dashboard, || dashboard::find(http, grafana))? else {
-        return checks.skip(&[Hop::Panels], "not checked: needs the dashboard");
-    };
-    let mut panels = Panels::new(dashboard, sources);
-    checks.check(Hop::Panels, || panels.check(http, targets)).map(drop)
-}
-
 /// Compares the manifest of an earlier run with what the trace backend holds, which may take `wait` to take in the rest.
-fn compare(file: &Path, tempo: &Target, wait: Duration) -> anyhow::Result<(Checked<()>, Option<manifest::Report>)> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = match runtime.block_on(manifest::compare(file, &tempo.url, wait)).context("no comparison") {
-        Ok(report) => report,
-        Err(error) => return Ok((Err(tempo.failure(format!("{error:#}"))), None)),
+fn compare(file: &Path, tempo: &Target, wait: Duration, compared: &mut Option<manifest::Report>) -> Checked<()> {
+    let compare = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(manifest::compare(file, &tempo.url, wait)).context("no comparison")
     };
-    let outcome = if report.is_lossless() {
-        Ok(((), format!("all {} spans of {} traces are there", report.spans_expected, report.traces)))
-    } else {
-        Err(Failure {
-            found: format!(
-                "{} of {} expected spans were lost; below is which",
-                report.spans_lost, report.spans_expected
-            ),
-            cause: "a queue was full, an export failed, or the backend let go of old traces".to_owned(),
-            remedy: "look for telemetry_spans_dropped_total of each service, and at the backend's limits".to_owned(),
-        })
-    };
-    Ok((outcome, Some(report)))
+    let report = compared.insert(compare().map_err(|error| tempo.failure(format!("{error:#}")))?);
+    if report.is_lossless() {
+        return Ok(((), format!("all {} spans of {} traces are there", report.spans_expected, report.traces)));
+    }
+    Err(Failure::new(
+        format!("{} of {} expected spans were lost; below is which", report.spans_lost, report.spans_expected),
+        "a queue was full, an export failed, or the backend let go of old traces",
+        "look for telemetry_spans_dropped_total of each service, and at the backend's limits",
+    ))
 }

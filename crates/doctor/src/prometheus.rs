@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::batch::Sent;
 use crate::check::Checked;
-use crate::http::HttpClient;
+use crate::http::{HttpClient, list, text};
 use crate::metrics::Counters;
 use crate::report::Failure;
 use crate::targets::{Target, Targets};
@@ -21,23 +21,22 @@ fn job(service: &Target) -> String {
 /// Whether Prometheus reaches each service.
 pub(crate) fn targets(http: &HttpClient, targets: &Targets) -> Checked<()> {
     let response = http.json(&targets.prometheus, "api/v1/targets", &[("state", "active")])?;
-    let active: Vec<&Value> = response["data"]["activeTargets"].as_array().into_iter().flatten().collect();
     for job in targets.services().map(job) {
-        let mut of_job = active.iter().filter(|target| target["labels"]["job"] == *job).peekable();
-        if of_job.peek().is_none() {
-            return Err(Failure {
-                found: format!("Prometheus has no target of job {job}"),
-                cause: "it runs with another configuration than observability/prometheus.yml".to_owned(),
-                remedy: format!("add a job {job} that scrapes the service, and reload Prometheus"),
-            });
+        let of_job = || list(&response["data"]["activeTargets"]).filter(|target| target["labels"]["job"] == *job);
+        if of_job().next().is_none() {
+            return Err(Failure::new(
+                format!("Prometheus has no target of job {job}"),
+                "it runs with another configuration than observability/prometheus.yml",
+                format!("add a job {job} that scrapes the service, and reload Prometheus"),
+            ));
         }
-        if let Some(down) = of_job.find(|target| target["health"] != "up") {
-            let text = |field: &str| down[field].as_str().unwrap_or_default();
-            return Err(Failure {
-                found: format!("{job} at {} is {}: {}", text("scrapeUrl"), text("health"), text("lastError")),
-                cause: "from where Prometheus runs, the service is not reached at that address".to_owned(),
-                remedy: "put the target right in Prometheus' configuration, or wait for the first scrape".to_owned(),
-            });
+        if let Some(down) = of_job().find(|target| target["health"] != "up") {
+            let [url, health, error] = ["scrapeUrl", "health", "lastError"].map(|field| text(&down[field]));
+            return Err(Failure::new(
+                format!("{job} at {url} is {health}: {error}"),
+                "from where Prometheus runs, the service is not reached at that address",
+                "correct the target in Prometheus' configuration, or wait for the first scrape",
+            ));
         }
     }
     Ok(((), "all three jobs are up".to_owned()))
@@ -55,15 +54,14 @@ pub(crate) fn series(http: &HttpClient, targets: &Targets, before: &Counters) ->
             None => format!("{sample}{{{labels}}}"),
         };
         let response = http.json(&targets.prometheus, "api/v1/query", &[("query", &format!("sum({selector})"))])?;
-        let value = response["data"]["result"][0]["value"][1].as_str().and_then(|value| value.parse::<f64>().ok());
+        let value = text(&response["data"]["result"][0]["value"][1]).parse::<f64>().ok();
         if value.is_none_or(|value| value < *at_least) {
             let is = value.map_or("does not exist".to_owned(), |value| format!("is {value}"));
-            return Err(Failure {
-                found: format!("{selector} {is}, and {} itself says {at_least}", service.name),
-                cause: "Prometheus has not scraped since the batch, or scrapes another process".to_owned(),
-                remedy: "compare scrape_interval with --wait, and the job's target with the service's address"
-                    .to_owned(),
-            });
+            return Err(Failure::new(
+                format!("{selector} {is}, and {} itself says {at_least}", service.name),
+                "Prometheus has not scraped since the batch, or scrapes another process",
+                "compare scrape_interval with --wait, and the job's target with the service's address",
+            ));
         }
     }
     Ok(((), format!("{} series have what the services counted", expected.len())))
@@ -72,9 +70,8 @@ pub(crate) fn series(http: &HttpClient, targets: &Targets, before: &Counters) ->
 /// Whether there should be exemplars: Tempo makes them, the trace viewer does not.
 pub(crate) fn expects_exemplars(http: &HttpClient, targets: &Targets) -> bool {
     let build = http.json(&targets.tempo, "api/status/buildinfo", &[]).unwrap_or_default();
-    let viewer = build["revision"].as_str().is_some_and(|revision| revision.starts_with("trace-viewer"));
     let series = || http.json(&targets.prometheus, "api/v1/query", &[("query", SPAN_METRIC)]).unwrap_or_default();
-    !viewer || series()["data"]["result"][0].is_object()
+    !text(&build["revision"]).starts_with("trace-viewer") || series()["data"]["result"][0].is_object()
 }
 
 /// Whether the newest exemplar since the batch leads to a trace.
@@ -82,28 +79,24 @@ pub(crate) fn exemplar(http: &HttpClient, targets: &Targets, sent: &Sent) -> Che
     let (start, end) = (sent.at.as_secs(), sent.at.as_secs() + 3600);
     let query = [("query", SPAN_METRIC), ("start", &start.to_string()), ("end", &end.to_string())];
     let response = http.json(&targets.prometheus, "api/v1/query_exemplars", &query)?;
-    let series = response["data"].as_array().into_iter().flatten();
-    let exemplars = series.flat_map(|series| series["exemplars"].as_array().into_iter().flatten());
+    let exemplars = list(&response["data"]).flat_map(|series| list(&series["exemplars"]));
     let time = |exemplar: &Value| exemplar["timestamp"].as_f64().unwrap_or_default();
     let newest = exemplars.max_by(|a, b| time(a).total_cmp(&time(b)));
     let Some(id) = newest.and_then(|exemplar| exemplar["labels"]["trace_id"].as_str()) else {
-        return Err(Failure {
-            found: format!("{SPAN_METRIC} has no exemplar with a trace_id since the batch"),
-            cause:
-                "Tempo does not send exemplars (send_exemplars, trace_id_label_name), or Prometheus does not keep them"
-                    .to_owned(),
-            remedy: "start Prometheus with --enable-feature=exemplar-storage and --web.enable-remote-write-receiver; \
-                     compare Tempo's configuration with observability/tempo.yaml"
-                .to_owned(),
-        });
+        return Err(Failure::new(
+            format!("{SPAN_METRIC} has no exemplar with a trace_id since the batch"),
+            "Tempo does not send exemplars (send_exemplars, trace_id_label_name), or Prometheus does not keep them",
+            "start Prometheus with --enable-feature=exemplar-storage and --web.enable-remote-write-receiver; compare \
+             Tempo's configuration with observability/tempo.yaml",
+        ));
     };
-    let spans = trace::spans(http, &targets.tempo, id)?;
+    let spans = trace::find(http, &targets.tempo, id)?.spans.len();
     if spans == 0 {
-        return Err(Failure {
-            found: format!("the exemplar's trace {id} is not in the trace backend"),
-            cause: "the exemplar comes from another Tempo, or the trace has been dropped".to_owned(),
-            remedy: "let TEMPO_URL name the Tempo that writes to this Prometheus".to_owned(),
-        });
+        return Err(Failure::new(
+            format!("the exemplar's trace {id} is not in the trace backend"),
+            "the exemplar comes from another Tempo, or the trace has been dropped",
+            "let TEMPO_URL name the Tempo that writes to this Prometheus",
+        ));
     }
     Ok(((), format!("trace {id} opens, with {spans} spans")))
 }

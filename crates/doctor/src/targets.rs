@@ -38,34 +38,26 @@ impl Targets {
     /// # Errors
     /// None that a setting could cause.
     pub(crate) fn new(config: &Config, services: &Services) -> anyhow::Result<Self> {
-        let local = |port: u16| Url::parse(&format!("http://127.0.0.1:{port}"));
-        let service = |service: &Service, url: &Option<Url>| {
-            let url = url.clone().map_or_else(|| local(service.port), Ok)?;
-            anyhow::Ok(Target { name: service.name, url, setting: service.url_setting, required: true })
-        };
-        let backend = |name, url: &Option<Url>, usual: u16, setting| {
-            let required = url.is_some() || config.stack;
-            let url = url.clone().map_or_else(|| local(usual), Ok)?;
+        let target = |name, url: &Option<Url>, usual: u16, setting, always: bool| {
+            let required = always || url.is_some() || config.stack;
+            let url = url.clone().map_or_else(|| Url::parse(&format!("http://127.0.0.1:{usual}")), Ok)?;
             anyhow::Ok(Target { name, url, setting, required })
         };
+        let service = |service: &Service, url| target(service.name, url, service.port, service.url_setting, true);
+        let viewer = &services.trace_viewer;
         Ok(Self {
             frontend: service(&services.frontend, &config.frontend_url)?,
             dice_roller: service(&services.dice_roller, &config.dice_roller_url)?,
             die_service: service(&services.die_service, &config.die_service_url)?,
-            collector: backend("the collector", &config.collector_url, 13133, "COLLECTOR_URL")?,
-            tempo: backend(
-                "the trace backend",
-                &config.tempo_url,
-                services.trace_viewer.port,
-                services.trace_viewer.url_setting,
-            )?,
-            prometheus: backend("Prometheus", &config.prometheus_url, 9090, "PROMETHEUS_URL")?,
-            loki: backend("Loki", &config.loki_url, 3100, "LOKI_URL")?,
-            grafana: backend("Grafana", &config.grafana_url, 3000, "GRAFANA_URL")?,
+            collector: target("the collector", &config.collector_url, 13133, "COLLECTOR_URL", false)?,
+            tempo: target("the trace backend", &config.tempo_url, viewer.port, viewer.url_setting, false)?,
+            prometheus: target("Prometheus", &config.prometheus_url, 9090, "PROMETHEUS_URL", false)?,
+            loki: target("Loki", &config.loki_url, 3100, "LOKI_URL", false)?,
+            grafana: target("Grafana", &config.grafana_url, 3000, "GRAFANA_URL", false)?,
         })
     }
 
-    /// The three services, in the order of a request.
+    /// The three services, callers first.
     pub(crate) fn services(&self) -> [&Target; 3] {
         [&self.frontend, &self.dice_roller, &self.die_service]
     }
@@ -85,12 +77,10 @@ impl Target {
     /// It does not respond, or not as it should.
     pub(crate) fn failure(&self, found: String) -> Failure {
         let (name, origin, setting) = (self.name, self.origin(), self.setting);
-        Failure {
+        Failure::new(
             found,
-            cause: format!("{name} does not run, is in trouble, or is not what listens at {origin}"),
-            remedy: format!(
-                "start it (`cargo run`, or `docker compose up --wait`), look at its log lines, or name another place with {setting}"
-            ),
-        }
+            format!("{name} does not run, is in trouble, or is not what listens at {origin}"),
+            format!("start it (`cargo run`, or `docker compose up --wait`), look at its log lines, or set {setting}"),
+        )
     }
 }

@@ -1,4 +1,4 @@
-// The page works without this file. With it a roll stays on the page: it asks /roll or /roll-async, and fills the
+// The page works without this file. With it a roll stays on the page: it requests /roll or /roll-async, and fills the
 // places that the server fills otherwise. Whatever comes from outside is set as text, never as markup.
 
 const $ = (id) => document.getElementById(id);
@@ -8,7 +8,7 @@ function enableBatchFields() {
   for (const field of batchFields) field.disabled = !$("async").checked;
 }
 $("async").addEventListener("change", enableBatchFields);
-addEventListener("pageshow", enableBatchFields); // a browser that comes back restores the box, but tells no one
+addEventListener("pageshow", enableBatchFields); // a browser that goes back restores the box without an event
 enableBatchFields();
 
 $("form").addEventListener("submit", (event) => {
@@ -33,7 +33,7 @@ async function roll() {
     else showError(answer.detail);
     showTrace(answer.trace_id);
   } catch (error) {
-    showError(`No answer that this page understands came (${error.message}). Check that the services run, then try again.`);
+    showError(`No answer that this page can read came (${error.message}). Check that the services run, then try again.`);
   } finally {
     $("result").ariaBusy = "false";
     $("roll").removeAttribute("aria-disabled");

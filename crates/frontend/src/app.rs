@@ -1,24 +1,25 @@
-//! The routes of frontend, and what their handlers share. The handlers are in `page.rs` and `proxy.rs`.
+//! The routes of frontend and what its handlers share.
 
 use std::sync::Arc;
 
 use axum::Router;
-use telemetry::Handle;
+use service::Service;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::clients::dice_roller::DiceRoller;
+use crate::clients::die_service::DieService;
 use crate::config::Config;
 use crate::dice_list::DiceList;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimit;
-use crate::roller::Roller;
-use crate::{assets, page, proxy};
+use crate::{assets, handlers};
 
 /// What the handlers share.
 #[derive(Clone)]
-pub struct State {
+pub struct AppState {
     pub(crate) dice: DiceList,
-    pub(crate) roller: Roller,
+    pub(crate) dice_roller: DiceRoller,
     pub(crate) metrics: Metrics,
     pub(crate) rate_limit: RateLimit,
     /// The largest `times`.
@@ -27,16 +28,16 @@ pub struct State {
     pub(crate) trace_url: Arc<str>,
 }
 
-impl State {
-    /// The state of a frontend with the neighbours and limits of `config`.
+impl AppState {
+    /// The state of a frontend with the upstreams and limits of `config`.
     ///
     /// # Errors
     /// When `service` has these metrics already, or TLS cannot be set up.
-    pub fn new(config: &Config, service: &Handle) -> anyhow::Result<Self> {
+    pub fn new(config: &Config, service: &Service) -> anyhow::Result<Self> {
         let metrics = Metrics::new(service.registry(), config.max_async_rolls)?;
         Ok(Self {
-            dice: DiceList::new(&config.die_service_url, metrics.clone(), service)?,
-            roller: Roller::new(&config.dice_roller_url, config.breaker, service)?,
+            dice: DiceList::new(DieService::new(&config.die_service_url, &config.breaker, service)?, metrics.clone()),
+            dice_roller: DiceRoller::new(&config.dice_roller_url, &config.breaker, service)?,
             metrics,
             rate_limit: RateLimit::new(config.rate_limit_per_second),
             max_rolls: config.max_async_rolls,
@@ -44,18 +45,17 @@ impl State {
         })
     }
 
-    /// Asks die-service for the dice until it has told them, so that it does not matter which service starts first.
-    pub async fn learn_dice(&self) {
-        self.dice.learn().await;
+    /// Fetches the dice from die-service until that works, so that it does not matter which service starts first.
+    pub async fn fetch_dice(&self) {
+        self.dice.fetch_first().await;
     }
 }
 
-/// The whole service, as `run` serves it and as the tests ask it.
-pub fn app(state: State, service: &Handle) -> Router {
+/// The whole service, as `run` serves it and as the tests request it.
+pub fn app(state: AppState, service: &Service) -> Router {
     let routes = OpenApiRouter::new()
-        .routes(routes!(page::page))
-        .routes(routes!(proxy::roll))
-        .routes(routes!(proxy::roll_async))
-        .with_state(state);
-    service.app(routes, assets::routes())
+        .routes(routes!(handlers::page::page))
+        .routes(routes!(handlers::roll::roll))
+        .routes(routes!(handlers::roll::roll_async));
+    service.router(routes.with_state(state), assets::routes())
 }

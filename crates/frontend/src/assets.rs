@@ -23,7 +23,7 @@ const fn fnv(text: &str, mut hash: u64) -> u64 {
     hash
 }
 
-/// The routes of the assets. Browsers ask for `/favicon.ico` unasked, on pages of other types too.
+/// The routes of the assets. Browsers request `/favicon.ico` of their own accord, on pages of other types too.
 pub(crate) fn routes() -> Router {
     Router::new()
         .route("/assets/app.css", get(async || asset("text/css; charset=utf-8", CSS)))

@@ -3,9 +3,8 @@
 use std::num::NonZeroU32;
 
 use reqwest::Url;
-use telemetry::BreakerSettings;
-use telemetry::config::{base_url, within};
-use telemetry::settings::Settings;
+use service::BreakerSettings;
+use service::settings::{Settings, base_url, within};
 
 /// The page on which people roll dice, and the proxy behind it: `GET /`, `GET /roll?die=fair`.
 #[derive(Debug, Clone, clap::Parser)]
@@ -19,11 +18,11 @@ pub struct Config {
     #[arg(long, env = "PORT", default_value_t = 8108, value_parser = within(0..=u16::MAX))]
     pub port: u16,
 
-    /// Where die-service answers
+    /// Where die-service is
     #[arg(long, env = "DIE_SERVICE_URL", default_value = "http://127.0.0.1:8106", value_parser = base_url)]
     pub die_service_url: Url,
 
-    /// Where dice-roller answers
+    /// Where dice-roller is
     #[arg(long, env = "DICE_ROLLER_URL", default_value = "http://127.0.0.1:8107", value_parser = base_url)]
     pub dice_roller_url: Url,
 
@@ -39,13 +38,13 @@ pub struct Config {
     #[arg(long, env = "TRACE_URL_TEMPLATE", default_value = "http://127.0.0.1:3200/trace/{trace_id}", value_parser = trace_url)]
     pub trace_url_template: String,
 
-    /// The circuit breaker in front of dice-roller
+    /// The circuit breakers in front of dice-roller and die-service
     #[command(flatten)]
     pub breaker: BreakerSettings,
 
-    /// Telemetry and life, the same for every service
+    /// The settings of every service
     #[command(flatten)]
-    pub telemetry: Settings,
+    pub service: Settings,
 }
 
 /// Requests a second; none means any number. The alias keeps clap from taking the `Option` for a setting without default.

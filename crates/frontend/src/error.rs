@@ -1,46 +1,38 @@
-//! Everything that can go wrong in a request, and the answer that each gets.
+//! Everything that can go wrong in a request, and the response that each gets.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use telemetry::{CallError, Problem};
-
-/// A neighbour that could not be reached is tried again after this.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+use service::{Problem, UpstreamError};
+use telemetry::ClientError;
 
 /// Why a request was refused. Its text is for the span and the log; [`Error::problem`] has that for the caller.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// A parameter is malformed.
-    #[error("{}", .0.detail())]
-    Parameter(Problem),
-    /// The client's address asks too often.
+    /// A parameter of the form is malformed.
+    #[error(transparent)]
+    Parameter(#[from] Problem),
+    /// The client's address sends too many requests.
     #[error("rate limit of {allowed} requests a second exceeded")]
-    TooOften { allowed: NonZeroU32, retry_after: Duration },
-    /// dice-roller did not answer.
+    TooManyRequests { allowed: NonZeroU32, retry_after: Duration },
+    /// dice-roller did not respond.
     #[error("dice-roller: {0}")]
-    NoAnswer(#[from] CallError),
-    /// dice-roller answered with an error.
+    NoResponse(#[from] UpstreamError),
+    /// dice-roller responded with an error.
     #[error("dice-roller answered {status}: {detail}")]
     Refused { status: StatusCode, detail: String, retry_after: Option<Duration> },
-    /// dice-roller answered something else than a roll.
-    #[error("dice-roller's answer is not understood: {0}")]
-    NotUnderstood(String),
-}
-
-impl From<Problem> for Error {
-    fn from(problem: Problem) -> Self {
-        Error::Parameter(problem)
-    }
+    /// dice-roller responded with something else than a roll.
+    #[error("dice-roller's response cannot be read: {0}")]
+    Unreadable(String),
 }
 
 impl Error {
     /// The `status` label of `frontend_requests_total`.
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
-            Error::NoAnswer(call @ (CallError::Timeout { .. } | CallError::Connection { .. })) => call.kind(),
+            Error::NoResponse(error) if matches!(error.kind(), "timeout" | "connection_error") => error.kind(),
             _ => "error",
         }
     }
@@ -49,36 +41,26 @@ impl Error {
     pub(crate) fn problem(&self) -> Problem {
         let problem = match self {
             Error::Parameter(problem) => return problem.clone(),
-            Error::TooOften { allowed, retry_after } => Problem::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                format!("Too many requests from this address; allowed: {allowed} a second"),
-            )
-            .retry_after(*retry_after),
-            Error::NoAnswer(CallError::BreakerOpen { retry_after }) => Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "dice-roller has not answered several times in a row and is left alone for a moment; try again soon",
-            )
-            .retry_after(*retry_after),
-            Error::NoAnswer(CallError::Connection { .. }) => {
+            Error::TooManyRequests { allowed, retry_after } => {
+                let detail = format!("Too many requests from this address; allowed: {allowed} a second");
+                Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(*retry_after)
+            }
+            Error::NoResponse(UpstreamError::BreakerOpen { retry_after }) => {
+                let detail = "dice-roller has not answered several times in a row and is left alone for a moment; try again soon";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(*retry_after)
+            }
+            Error::NoResponse(UpstreamError::Call(ClientError::Connection { .. })) => {
                 let detail = "dice-roller cannot be reached; check that it runs, then try again";
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(RETRY_AFTER)
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(Duration::from_secs(1))
             }
-            Error::NoAnswer(CallError::Timeout { limit }) => Problem::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                format!(
-                    "dice-roller did not answer within {:.1} s; try again, or roll fewer dice",
-                    limit.as_secs_f64()
-                ),
-            ),
-            Error::Refused { status, detail, retry_after } => {
-                let problem = Problem::new(*status, detail);
-                match retry_after {
-                    Some(wait) => problem.retry_after(*wait),
-                    None => problem,
-                }
+            Error::NoResponse(UpstreamError::Call(ClientError::Timeout { limit })) => {
+                let limit = limit.as_secs_f64();
+                let detail = format!("dice-roller did not answer within {limit:.1} s; try again, or roll fewer dice");
+                Problem::new(StatusCode::GATEWAY_TIMEOUT, detail)
             }
-            Error::NotUnderstood(_) | Error::NoAnswer(CallError::TooLong) => {
-                let detail = "dice-roller's answer was not understood; check that DICE_ROLLER_URL leads to dice-roller";
+            Error::Refused { status, detail, retry_after } => Problem::new(*status, detail).retry_after(*retry_after),
+            Error::Unreadable(_) | Error::NoResponse(UpstreamError::Call(ClientError::TooLong)) => {
+                let detail = "dice-roller's response cannot be read; check that DICE_ROLLER_URL leads to dice-roller";
                 Problem::new(StatusCode::BAD_GATEWAY, detail)
             }
         };

@@ -1,9 +1,9 @@
 //! The page on which people roll, and the proxy behind it.
 //!
-//! The way of a click: `page.rs` (the form, and the result for a browser without script) or `proxy.rs` (what the
-//! page's script asks), `order.rs` (what may be asked), `roller.rs` (the call to dice-roller). Beside it lie
-//! `dice_list.rs` (the dice to choose from), `rate_limit.rs` and `assets.rs`; and, as in every service, `config.rs`,
-//! `app.rs`, `metrics.rs` and `error.rs`.
+//! The way of a click: `handlers/page.rs` (the form, and the result for a browser without script) or `handlers/roll.rs`
+//! (what the page's script requests), `query.rs` (what a request may say), `clients/dice_roller.rs`. Beside it lie
+//! `dice_list.rs` (the dice to choose from) with `clients/die_service.rs`, `rate_limit.rs` and `assets.rs`; and, as in
+//! every service, `config.rs`, `app.rs`, `metrics.rs` and `error.rs`.
 
 mod app;
 mod assets;
@@ -11,36 +11,42 @@ mod config;
 mod dice_list;
 mod error;
 mod metrics;
-mod order;
-mod page;
-mod proxy;
+mod query;
 mod rate_limit;
-mod roller;
+mod clients {
+    pub(crate) mod dice_roller;
+    pub(crate) mod die_service;
+}
+mod handlers {
+    pub(crate) mod page;
+    pub(crate) mod roll;
+}
 
-pub use app::{State, app};
+pub use app::{AppState, app};
 pub use config::Config;
 
 /// The service's name in spans, logs and metrics.
 pub const NAME: &str = "frontend";
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The life of the service, from its settings to the last span.
+/// The service from its settings to its last span.
 ///
 /// # Errors
 /// When the port is taken, or telemetry cannot be set up.
 pub fn run(config: Config) -> anyhow::Result<()> {
-    if config.telemetry.action.is_some() {
-        return telemetry::healthcheck(config.port);
+    if config.service.action.is_some() {
+        return service::healthcheck(config.port);
     }
-    let telemetry = telemetry::Telemetry::start(NAME, VERSION, &config.telemetry)?;
-    let service = telemetry.handle();
+    let telemetry = telemetry::Telemetry::init(NAME, VERSION, &config.service.telemetry)?;
+    let service = service::Service::new(telemetry.handle(), &config.service);
     telemetry.run(async move {
-        let listener = telemetry::bind(&config.host, config.port).await?;
-        tracing::info!(address = listener.local_addr()?.to_string(), version = VERSION, "Frontend starting up");
-        let state = State::new(&config, &service)?;
+        let listener = service::bind(&config.host, config.port).await?;
+        let address = listener.local_addr()?.to_string();
+        tracing::info!(name: "service.starting", address, version = VERSION, "Frontend starting up");
+        let state = AppState::new(&config, &service)?;
         let app = app(state.clone(), &service);
-        #[allow(clippy::disallowed_methods)] // there is no span to lose yet, and it ends with the runtime
-        tokio::spawn(async move { state.learn_dice().await });
+        #[allow(clippy::disallowed_methods)] // there is no span yet, and it ends with the runtime
+        tokio::spawn(async move { state.fetch_dice().await });
         service.serve(listener, app).await
     })
 }

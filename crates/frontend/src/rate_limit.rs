@@ -1,4 +1,4 @@
-//! How often one client may ask, so that it cannot starve the others (`RATE_LIMIT_PER_SECOND`).
+//! How many requests one client may send, so that it cannot starve the others (`RATE_LIMIT_PER_SECOND`).
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use governor::clock::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http::request::Parts;
 
-use crate::app::State;
+use crate::app::AppState;
 use crate::config::Rate;
 use crate::error::Error;
 
-/// Clients that are remembered at once: a few megabytes. Beyond it, those that kept silent for a second are forgotten.
+/// Clients that are remembered at once: a few megabytes. Beyond it, those that sent nothing for a second are forgotten.
 const MAX_CLIENTS: usize = 1 << 16;
 
 /// One bucket for each client address; none where there is no limit.
@@ -35,14 +35,14 @@ impl RateLimit {
             buckets.retain_recent();
         }
         let retry_after = if buckets.len() >= MAX_CLIENTS {
-            Duration::from_secs(1) // that many within one second: the next second will have room
+            Duration::from_secs(1) // so many within one second; in the next they are forgotten
         } else {
             match buckets.check_key(&network(client)) {
                 Ok(()) => return Ok(()),
                 Err(not_until) => not_until.wait_time_from(buckets.clock().now()),
             }
         };
-        Err(Error::TooOften { allowed, retry_after })
+        Err(Error::TooManyRequests { allowed, retry_after })
     }
 }
 
@@ -57,10 +57,10 @@ fn network(client: IpAddr) -> IpAddr {
 /// A request that may go on: taken as a handler's argument, it answers 429 where the limit is reached.
 pub(crate) struct Admitted;
 
-impl FromRequestParts<State> for Admitted {
+impl FromRequestParts<AppState> for Admitted {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Error> {
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
         match parts.extensions.get::<ConnectInfo<SocketAddr>>() {
             Some(ConnectInfo(peer)) => state.rate_limit.check(peer.ip()).map(|()| Admitted),
             None => Ok(Admitted),
@@ -79,20 +79,20 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_however_many_addresses_ask() {
+    fn memory_is_bounded_for_any_number_of_addresses() {
         let limit = limit();
         let addresses = (0..100_000).map(|number| IpAddr::from(Ipv4Addr::from_bits(number)));
         let refused = addresses.filter(|address| limit.check(*address).is_err()).count();
         assert!(limit.buckets.as_ref().unwrap().len() <= MAX_CLIENTS);
-        assert!(refused > 0, "more than the limit asked within one second");
+        assert!(refused > 0, "more than the limit came within one second");
     }
 
     #[test]
-    fn an_ipv6_host_has_one_bucket_for_all_its_addresses() {
+    fn ipv6_host_has_one_bucket_for_all_its_addresses() {
         let limit = limit();
-        let ask = |address: &str| limit.check(address.parse().unwrap()).is_ok();
-        assert!(ask("2001:db8:0:1::1") && !ask("2001:db8:0:1:ffff::2"));
-        assert!(ask("2001:db8:0:2::1"), "another network");
-        assert!(ask("192.0.2.1") && !ask("::ffff:192.0.2.1"), "the same host, as IPv6 writes it");
+        let admits = |address: &str| limit.check(address.parse().unwrap()).is_ok();
+        assert!(admits("2001:db8:0:1::1") && !admits("2001:db8:0:1:ffff::2"));
+        assert!(admits("2001:db8:0:2::1"), "another network");
+        assert!(admits("192.0.2.1") && !admits("::ffff:192.0.2.1"), "the same host, as IPv6 writes it");
     }
 }

@@ -31,6 +31,17 @@ pub enum DropReason {
     Shutdown,
 }
 
+impl DropReason {
+    /// `queue_full`, `export_failed` or `shutdown`, for a metric's label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DropReason::QueueFull => "queue_full",
+            DropReason::ExportFailed => "export_failed",
+            DropReason::Shutdown => "shutdown",
+        }
+    }
+}
+
 /// The span processor: see the crate's description.
 ///
 /// Without a shutdown, which `SdkTracerProvider` does when it is dropped, the thread exports what waits and stops.

@@ -6,13 +6,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use futures_executor::block_on;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use http::{Request, Response};
 use opentelemetry::otel_warn;
-use opentelemetry_http::{HttpError, ResponseBodyTooLarge};
+use opentelemetry_http::{Bytes, HttpError, Request, Response, ResponseBodyTooLarge};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 

@@ -1,98 +1,107 @@
 //! The log signal by OTLP (`OTEL_LOGS_EXPORTER=otlp`): the same events as on stdout, as log records.
 //!
-//! Body = message, attributes = fields, and the ids of the span that is current where the event happens, which the SDK
-//! takes from the same context as `logs.rs` does. Lists stay lists.
+//! The SDK's batch processor and the library's exporter send them, counted as spans are (`delivery.rs`). The layer that
+//! makes the records is ours: opentelemetry-appender-tracing 0.33 was tried, and makes text of lists, sets no
+//! timestamp, and writes the severity "WARN", which queries for "WARNING" miss.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use futures::executor::block_on;
-use opentelemetry::InstrumentationScope;
 use opentelemetry::logs::{AnyValue, LogRecord, Logger, LoggerProvider, Severity};
-use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig};
+use opentelemetry_otlp::LogExporter;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::logs::{LogBatch, LogExporter, LogProcessor, SdkLogRecord, SdkLogger, SdkLoggerProvider};
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level};
+use opentelemetry_sdk::logs::{BatchConfigBuilder, BatchLogProcessor, SdkLogger, SdkLoggerProvider};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Context, Layer};
+use tracing_subscriber::registry::LookupSpan;
 
-use crate::FLUSH_LIMIT;
-use crate::batcher::Batcher;
-use crate::delivery::Delivery;
-use crate::logs::{is_list, level_name};
+use crate::delivery::{Account, Counted, Counters};
+use crate::logs::{Fields, level_name};
+use crate::otlp::{self, ExportClient};
 use crate::settings::{LogsExporter, Otel};
-use crate::traces::export_client;
 
-/// The logger provider, and the queue that knows at the end what did not leave.
+/// What the exporter and its HTTP client log about themselves: exported, each export would cause further records.
+const OF_THE_EXPORTER: [&str; 4] = ["opentelemetry", "hyper", "hyper_util", "reqwest"];
+
+/// The logger provider, and the account of what waits for its export.
 pub(crate) struct LogRecords {
     provider: SdkLoggerProvider,
-    queue: Arc<Batcher<Record>>,
+    account: Arc<Account>,
 }
-
-type Record = (SdkLogRecord, InstrumentationScope);
 
 impl LogRecords {
     /// None unless `OTEL_LOGS_EXPORTER=otlp`.
     ///
     /// # Errors
     /// When the exporter cannot be built.
-    pub(crate) fn new(otel: &Otel, resource: Resource, delivery: &Delivery) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn new(otel: &Otel, resource: Resource, counters: &Counters) -> anyhow::Result<Option<Self>> {
         if otel.otel_logs_exporter == LogsExporter::None || otel.otel_sdk_disabled {
             return Ok(None);
         }
-        let export = otel.logs();
-        let mut exporter = opentelemetry_otlp::LogExporter::builder()
-            .with_http()
-            .with_http_client(export_client(&export)?)
-            .with_endpoint(export.url)
-            .with_headers(export.headers)
-            .with_timeout(export.timeout)
-            .with_protocol(Protocol::HttpBinary)
+        let destination = otel.logs();
+        let client = ExportClient::new(&destination)?;
+        let exporter = otlp::configure(LogExporter::builder().with_http(), &client, &destination)
             .build()
             .context("the OTLP log exporter could not be built")?;
-        exporter.set_resource(&resource);
-        let export = move |batch: Vec<Record>| {
-            let records: Vec<_> = batch.iter().map(|(record, scope)| (record, scope)).collect();
-            if block_on(exporter.export(LogBatch::new(&records))).is_ok() { 0 } else { records.len() }
-        };
-        let delivery = delivery.clone();
-        let lost = move |loss, count| delivery.logs_dropped(loss, count);
-        let queue = Arc::new(Batcher::start("log-exporter", otel.bounds(), export, lost)?);
-        let provider = SdkLoggerProvider::builder().with_resource(resource).with_log_processor(Batched(queue.clone()));
-        Ok(Some(Self { provider: provider.build(), queue }))
+        let config = BatchConfigBuilder::default()
+            .with_max_queue_size(destination.max_queue_size)
+            .with_max_export_batch_size(destination.max_export_batch_size)
+            .with_scheduled_delay(destination.schedule_delay)
+            .build();
+        let account = Account::new(destination.max_queue_size, counters.clone());
+        let exporter = Counted { exporter, client, account: account.clone() };
+        let processor = BatchLogProcessor::builder(exporter).with_batch_config(config).build();
+        let provider = SdkLoggerProvider::builder().with_resource(resource).with_log_processor(processor).build();
+        Ok(Some(Self { provider, account }))
     }
 
-    pub(crate) fn emitter(&self) -> EmitRecords {
-        EmitRecords { logger: self.provider.logger("tracing") }
+    /// Makes a record of each event that `rust_log` lets through.
+    pub(crate) fn layer<S>(&self, rust_log: &Targets) -> impl Layer<S> + use<S>
+    where
+        S: Subscriber + for<'span> LookupSpan<'span>,
+    {
+        let filter = OF_THE_EXPORTER
+            .into_iter()
+            .fold(rust_log.clone(), |filter, target| filter.with_target(target, LevelFilter::OFF));
+        RecordLayer { logger: self.provider.logger("tracing"), account: self.account.clone() }.with_filter(filter)
     }
 
-    /// Exports what is left, within `limit`, and counts what did not leave.
-    pub(crate) fn shutdown(&self, limit: Duration) {
-        self.queue.shutdown(limit);
+    /// Exports what is left, within `timeout`, and counts what was not exported.
+    pub(crate) fn shutdown(&self, timeout: Duration) {
+        let _ = self.provider.shutdown_with_timeout(timeout); // the account says what came of it
+        self.account.close();
     }
 }
 
-/// Makes a log record of each event.
-pub(crate) struct EmitRecords {
+struct RecordLayer {
     logger: SdkLogger,
+    account: Arc<Account>,
 }
 
-impl EmitRecords {
-    pub(crate) fn emit(&self, event: &Event<'_>) {
-        let metadata = event.metadata();
-        // The exporter's own events would make further records, for ever.
-        if metadata.target().starts_with("opentelemetry") {
-            return;
+impl<S: Subscriber> Layer<S> for RecordLayer {
+    /// The SDK adds the ids of the active span.
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if opentelemetry::Context::is_current_telemetry_suppressed() {
+            return; // on the exporter's thread: exported, each export would cause further records
         }
+        let metadata = event.metadata();
         let mut record = self.logger.create_log_record();
         record.set_timestamp(SystemTime::now());
         record.set_severity_number(severity(metadata.level()));
         record.set_severity_text(level_name(metadata.level()));
-        record.add_attribute("logger", metadata.target());
-        event.record(&mut Attributes(&mut record));
-        self.logger.emit(record);
+        record.set_target(metadata.target()); // becomes the name of the instrumentation scope
+        // An event without a name has one that `tracing` makes of its place in the code.
+        if !metadata.name().starts_with("event ") {
+            record.set_event_name(metadata.name());
+        }
+        let Fields { message, others } = Fields::of(event);
+        record.set_body(message.into());
+        record.add_attributes(others.into_iter().map(|(name, value)| (name, any_value(value))));
+        if self.account.admit() {
+            self.logger.emit(record);
+        }
     }
 }
 
@@ -106,74 +115,15 @@ fn severity(level: &Level) -> Severity {
     }
 }
 
-/// Writes the fields of an event into a record.
-struct Attributes<'a>(&'a mut SdkLogRecord);
-
-impl Attributes<'_> {
-    fn add(&mut self, field: &Field, value: impl Into<AnyValue>) {
-        if field.name() == "message" {
-            self.0.set_body(value.into());
-        } else {
-            self.0.add_attribute(field.name(), value);
-        }
-    }
-}
-
-impl Visit for Attributes<'_> {
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.add(field, value);
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.add(field, i64::try_from(value).unwrap_or(i64::MAX));
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.add(field, value);
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.add(field, value);
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.add(field, value.to_owned());
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        let text = format!("{value:?}");
-        if !is_list(&text) {
-            return self.add(field, text);
-        }
-        let numbers = serde_json::from_str::<Vec<i64>>(&text).ok();
-        let numbers = numbers.map(|list| list.into_iter().map(AnyValue::Int).collect::<Vec<_>>());
-        let texts = || serde_json::from_str::<Vec<String>>(&text).unwrap_or_default();
-        let list = numbers.unwrap_or_else(|| texts().into_iter().map(AnyValue::from).collect());
-        self.add(field, AnyValue::ListAny(Box::new(list)));
-    }
-}
-
-/// Hands each record to the queue.
-struct Batched(Arc<Batcher<Record>>);
-
-impl Debug for Batched {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Batched")
-    }
-}
-
-impl LogProcessor for Batched {
-    fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
-        self.0.push((record.clone(), scope.clone()));
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        self.0.flush(FLUSH_LIMIT);
-        Ok(())
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.0.shutdown(timeout);
-        Ok(())
+fn any_value(value: serde_json::Value) -> AnyValue {
+    match value {
+        serde_json::Value::Bool(value) => value.into(),
+        serde_json::Value::Number(number) => match number.as_i64() {
+            Some(integer) => integer.into(),
+            None => number.as_f64().unwrap_or(f64::NAN).into(),
+        },
+        serde_json::Value::String(text) => text.into(),
+        serde_json::Value::Array(values) => AnyValue::ListAny(Box::new(values.into_iter().map(any_value).collect())),
+        other => other.to_string().into(),
     }
 }

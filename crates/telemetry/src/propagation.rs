@@ -14,7 +14,7 @@ use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, Tra
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_sdk::propagation::BaggagePropagator;
 
-use crate::logs::write_hex;
+use crate::logs::push_hex;
 use crate::settings::PropagatorName;
 
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -59,10 +59,8 @@ impl Propagation {
     /// The context that a request's headers describe; empty where they are missing or malformed.
     pub(crate) fn extract(&self, headers: &HeaderMap) -> Context {
         if self.untouched {
-            let names =
-                [(&TRACEPARENT, self.trace_context), (&TRACESTATE, self.trace_context), (&BAGGAGE, self.baggage)];
             let mut kept = HeaderMap::new();
-            for (name, _) in names.into_iter().filter(|(_, wanted)| *wanted) {
+            for name in [&TRACEPARENT, &TRACESTATE, &BAGGAGE] {
                 kept.extend(headers.get_all(name).iter().map(|value| (name.clone(), value.clone())));
             }
             return Context::new().with_value(Untouched(kept));
@@ -112,11 +110,11 @@ pub(crate) fn traceparent(context: &Context) -> HeaderValue {
     let random = context.get::<RandomFlag>().map_or(0, |_| RANDOM);
     let flags = (span_context.trace_flags().to_u8() | random) & (SAMPLED | RANDOM);
     let mut text = b"00-".to_vec();
-    write_hex(span_context.trace_id().to_bytes(), &mut text);
+    push_hex(&span_context.trace_id().to_bytes(), &mut text);
     text.push(b'-');
-    write_hex(span_context.span_id().to_bytes(), &mut text);
+    push_hex(&span_context.span_id().to_bytes(), &mut text);
     text.push(b'-');
-    write_hex([flags], &mut text);
+    push_hex(&[flags], &mut text);
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 

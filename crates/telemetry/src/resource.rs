@@ -1,8 +1,9 @@
-//! Who is speaking: the resource that every span and log record of a process carries.
+//! The resource: what every span and log record of a process carries about the process.
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
-use opentelemetry_semantic_conventions::resource::{SERVICE_NAME, SERVICE_VERSION};
+use opentelemetry_semantic_conventions::resource::{SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION};
+use uuid::Uuid;
 
 use crate::settings::Otel;
 
@@ -16,7 +17,11 @@ pub(crate) fn resource(name: &'static str, version: &'static str, otel: &Otel) -
     let own_name = otel.otel_service_name.clone().map(|name| KeyValue::new(SERVICE_NAME, name));
     Resource::builder_empty()
         .with_detector(Box::new(opentelemetry_sdk::resource::TelemetryResourceDetector))
-        .with_attributes([KeyValue::new(SERVICE_NAME, name), KeyValue::new(SERVICE_VERSION, version)])
+        .with_attributes([
+            KeyValue::new(SERVICE_NAME, name),
+            KeyValue::new(SERVICE_VERSION, version),
+            KeyValue::new(SERVICE_INSTANCE_ID, Uuid::new_v4().to_string()),
+        ])
         .with_attributes(given)
         .with_attributes(own_name)
         .build()
@@ -43,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn the_service_name_comes_from_the_most_specific_setting() {
+    fn service_name_comes_from_the_most_specific_setting() {
         let attributes = "--otel-resource-attributes=service.name=from%20attributes,container.name=x";
         assert_eq!(service_name(&[]), "own");
         assert_eq!(service_name(&[attributes]), "from attributes");

@@ -1,29 +1,22 @@
-//! The standard OpenTelemetry environment, as settings that are checked before anything starts.
+//! The settings of telemetry, checked before anything starts: the standard OpenTelemetry environment, and how log lines
+//! are written. Each is a flag and an environment variable of the same name.
 //!
 //! The SDK ignores some of these variables and only warns about values that it does not understand; here each works
 //! or stops the program with a reason. Source: "OpenTelemetry Environment Variable Specification" and "OTLP Exporter
 //! Configuration" of the OpenTelemetry specification.
 
-use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
-use crate::batcher::Bounds;
-use crate::config::{Action, LogFormat, absolute_url, within};
-
-/// What every service of the system can be told about its telemetry and its life.
+/// What every service can be told about its telemetry.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)] // its id would be that of another `Settings` that includes it
 pub struct Settings {
-    /// What to do instead of serving
-    #[arg(value_enum)]
-    pub action: Option<Action>,
-
-    /// After SIGTERM or SIGINT, milliseconds within which requests in flight may finish
-    #[arg(long, env = "SHUTDOWN_GRACE_MS", default_value_t = 8000, value_parser = within(0..=600_000_u64))]
-    pub shutdown_grace_ms: u64,
-
     /// How log lines are written
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
@@ -32,9 +25,31 @@ pub struct Settings {
     #[arg(long, env = "RUST_LOG", default_value = "info", value_parser = targets)]
     pub rust_log: tracing_subscriber::filter::Targets,
 
+    /// How spans are queued and exported
+    #[arg(long, env = "SPAN_PROCESSOR", value_enum, default_value_t = SpanProcessorName::Batch)]
+    pub span_processor: SpanProcessorName,
+
     /// The standard OpenTelemetry environment
     #[command(flatten)]
     pub otel: Otel,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line, for machines.
+    Json,
+    /// One readable line, for people.
+    Pretty,
+}
+
+/// Values of `SPAN_PROCESSOR`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SpanProcessorName {
+    /// The SDK's batch processor with the exporter of opentelemetry-otlp: the standard way.
+    Batch,
+    /// The crate span-export, for 100,000 spans a second.
+    Direct,
 }
 
 /// The `OTEL_*` variables that this system understands.
@@ -87,15 +102,15 @@ pub struct Otel {
 
     /// Headers of every export: `key=value,key=value`, percent-encoded
     #[arg(long, env = "OTEL_EXPORTER_OTLP_HEADERS", default_value = "", value_parser = headers, hide_env_values = true)]
-    pub otel_exporter_otlp_headers: Pairs,
+    pub otel_exporter_otlp_headers: Headers,
 
     /// Headers of span exports, beside the general ones
     #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_HEADERS", default_value = "", value_parser = headers, hide_env_values = true)]
-    pub otel_exporter_otlp_traces_headers: Pairs,
+    pub otel_exporter_otlp_traces_headers: Headers,
 
     /// Headers of log exports, beside the general ones
     #[arg(long, env = "OTEL_EXPORTER_OTLP_LOGS_HEADERS", default_value = "", value_parser = headers, hide_env_values = true)]
-    pub otel_exporter_otlp_logs_headers: Pairs,
+    pub otel_exporter_otlp_logs_headers: Headers,
 
     /// Milliseconds that one export may take
     #[arg(long, env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value_t = 10_000, value_parser = within(1..=3_600_000_u64))]
@@ -121,17 +136,17 @@ pub struct Otel {
     #[arg(long, env = "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", value_parser = ["http/protobuf"])]
     pub otel_exporter_otlp_logs_protocol: Option<String>,
 
-    /// Compression of exports; this build has none
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_COMPRESSION", value_parser = ["none"])]
-    pub otel_exporter_otlp_compression: Option<String>,
+    /// Compression of exports
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_COMPRESSION", value_enum, default_value_t = Compression::None)]
+    pub otel_exporter_otlp_compression: Compression,
 
-    /// Compression of span exports
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", value_parser = ["none"])]
-    pub otel_exporter_otlp_traces_compression: Option<String>,
+    /// Compression of span exports, instead of the general setting
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", value_enum)]
+    pub otel_exporter_otlp_traces_compression: Option<Compression>,
 
-    /// Compression of log record exports
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", value_parser = ["none"])]
-    pub otel_exporter_otlp_logs_compression: Option<String>,
+    /// Compression of log record exports, instead of the general setting
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", value_enum)]
+    pub otel_exporter_otlp_logs_compression: Option<Compression>,
 
     /// Spans that may wait for export; more are dropped and counted
     #[arg(long, env = "OTEL_BSP_MAX_QUEUE_SIZE", default_value_t = 2048, value_parser = within(1..=10_000_000_usize))]
@@ -148,6 +163,31 @@ pub struct Otel {
     /// Milliseconds after which an export of spans is given up
     #[arg(long, env = "OTEL_BSP_EXPORT_TIMEOUT", default_value_t = 30_000, value_parser = within(1..=3_600_000_u64))]
     pub otel_bsp_export_timeout: u64,
+
+    /// Log records that may wait for export; more are dropped and counted
+    #[arg(long, env = "OTEL_BLRP_MAX_QUEUE_SIZE", default_value_t = 2048, value_parser = within(1..=10_000_000_usize))]
+    pub otel_blrp_max_queue_size: usize,
+
+    /// Most log records in one export
+    #[arg(long, env = "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", default_value_t = 512, value_parser = within(1..=1_000_000_usize))]
+    pub otel_blrp_max_export_batch_size: usize,
+
+    /// Milliseconds between two exports of log records while the batch is not full
+    #[arg(long, env = "OTEL_BLRP_SCHEDULE_DELAY", default_value_t = 1000, value_parser = within(1..=3_600_000_u64))]
+    pub otel_blrp_schedule_delay: u64,
+
+    /// Milliseconds after which an export of log records is given up
+    #[arg(long, env = "OTEL_BLRP_EXPORT_TIMEOUT", default_value_t = 30_000, value_parser = within(1..=3_600_000_u64))]
+    pub otel_blrp_export_timeout: u64,
+}
+
+/// Values of `OTEL_EXPORTER_OTLP_COMPRESSION`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Compression {
+    /// Bodies are compressed with gzip.
+    Gzip,
+    /// Bodies are sent as they are.
+    None,
 }
 
 /// Values of `OTEL_TRACES_EXPORTER`.
@@ -205,37 +245,39 @@ pub enum PropagatorName {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pairs(pub Vec<(String, String)>);
 
+/// Headers of an export.
+#[derive(Debug, Clone, Default)]
+pub struct Headers(pub HeaderMap);
+
 impl Otel {
-    /// URL, headers and time limit of the span exporter.
-    pub(crate) fn traces(&self) -> Export {
-        Export {
+    /// Where spans are exported to.
+    pub(crate) fn traces(&self) -> Destination {
+        let compression = self.otel_exporter_otlp_traces_compression.unwrap_or(self.otel_exporter_otlp_compression);
+        let timeout = self.otel_exporter_otlp_traces_timeout.unwrap_or(self.otel_exporter_otlp_timeout);
+        Destination {
             url: self.url(&self.otel_exporter_otlp_traces_endpoint, "v1/traces"),
             headers: self.headers(&self.otel_exporter_otlp_traces_headers),
-            timeout: Duration::from_millis(
-                self.otel_exporter_otlp_traces_timeout
-                    .unwrap_or(self.otel_exporter_otlp_timeout)
-                    .min(self.otel_bsp_export_timeout),
-            ),
-        }
-    }
-
-    /// URL, headers and time limit of the log exporter.
-    pub(crate) fn logs(&self) -> Export {
-        Export {
-            url: self.url(&self.otel_exporter_otlp_logs_endpoint, "v1/logs"),
-            headers: self.headers(&self.otel_exporter_otlp_logs_headers),
-            timeout: Duration::from_millis(
-                self.otel_exporter_otlp_logs_timeout.unwrap_or(self.otel_exporter_otlp_timeout),
-            ),
-        }
-    }
-
-    /// The bounds of the queues, which spans and log records share.
-    pub(crate) fn bounds(&self) -> Bounds {
-        Bounds {
+            timeout: Duration::from_millis(timeout.min(self.otel_bsp_export_timeout)),
+            gzip: compression == Compression::Gzip,
             max_queue_size: self.otel_bsp_max_queue_size,
+            // A batch larger than the queue would never be full.
             max_export_batch_size: self.otel_bsp_max_export_batch_size.min(self.otel_bsp_max_queue_size),
             schedule_delay: Duration::from_millis(self.otel_bsp_schedule_delay),
+        }
+    }
+
+    /// Where log records are exported to.
+    pub(crate) fn logs(&self) -> Destination {
+        let compression = self.otel_exporter_otlp_logs_compression.unwrap_or(self.otel_exporter_otlp_compression);
+        let timeout = self.otel_exporter_otlp_logs_timeout.unwrap_or(self.otel_exporter_otlp_timeout);
+        Destination {
+            url: self.url(&self.otel_exporter_otlp_logs_endpoint, "v1/logs"),
+            headers: self.headers(&self.otel_exporter_otlp_logs_headers),
+            timeout: Duration::from_millis(timeout.min(self.otel_blrp_export_timeout)),
+            gzip: compression == Compression::Gzip,
+            max_queue_size: self.otel_blrp_max_queue_size,
+            max_export_batch_size: self.otel_blrp_max_export_batch_size.min(self.otel_blrp_max_queue_size),
+            schedule_delay: Duration::from_millis(self.otel_blrp_schedule_delay),
         }
     }
 
@@ -247,16 +289,47 @@ impl Otel {
         }
     }
 
-    fn headers(&self, own: &Pairs) -> HashMap<String, String> {
-        self.otel_exporter_otlp_headers.0.iter().chain(&own.0).cloned().collect()
+    /// A signal's own header wins over the general one of that name.
+    fn headers(&self, own: &Headers) -> HeaderMap {
+        let mut headers = self.otel_exporter_otlp_headers.0.clone();
+        headers.extend(own.0.clone());
+        headers
     }
 }
 
-/// One OTLP destination.
-pub(crate) struct Export {
+/// Where and how one signal is exported.
+pub(crate) struct Destination {
     pub(crate) url: String,
-    pub(crate) headers: HashMap<String, String>,
+    pub(crate) headers: HeaderMap,
     pub(crate) timeout: Duration,
+    pub(crate) gzip: bool,
+    pub(crate) max_queue_size: usize,
+    pub(crate) max_export_batch_size: usize,
+    pub(crate) schedule_delay: Duration,
+}
+
+/// A clap value parser for a number within `range`; its error says what is allowed.
+///
+/// Unlike clap's own ranges it also takes floats, and names both bounds.
+pub fn within<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone
+where
+    T: FromStr + PartialOrd + std::fmt::Display + Clone,
+{
+    move |text| match text.parse::<T>() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(format!("allowed: a number from {} to {}", range.start(), range.end())),
+    }
+}
+
+/// A clap value parser for an absolute `http` or `https` URL without a query, used as it is.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn absolute_url(text: &str) -> Result<Url, String> {
+    let allowed = "allowed: an absolute URL such as http://127.0.0.1:8106";
+    let url = Url::parse(text).map_err(|error| format!("{error}; {allowed}"))?;
+    let plain = matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none();
+    if plain { Ok(url) } else { Err(allowed.to_owned()) }
 }
 
 fn targets(text: &str) -> Result<tracing_subscriber::filter::Targets, String> {
@@ -284,13 +357,13 @@ fn pairs(text: &str) -> Result<Pairs, String> {
     members.map(pair).collect::<Result<_, _>>().map(Pairs)
 }
 
-fn headers(text: &str) -> Result<Pairs, String> {
-    let pairs = pairs(text)?;
-    for (name, value) in &pairs.0 {
-        http::HeaderName::try_from(name).map_err(|_| format!("'{name}' is not a header name"))?;
-        http::HeaderValue::try_from(value).map_err(|_| format!("the value of '{name}' is not a header value"))?;
-    }
-    Ok(pairs)
+fn headers(text: &str) -> Result<Headers, String> {
+    let header = |(name, value): (String, String)| {
+        let header_name = HeaderName::try_from(&name).map_err(|_| format!("'{name}' is not a header name"))?;
+        let value = HeaderValue::try_from(value).map_err(|_| format!("the value of '{name}' is not a header value"))?;
+        Ok((header_name, value))
+    };
+    pairs(text)?.0.into_iter().map(header).collect::<Result<_, _>>().map(Headers)
 }
 
 #[cfg(test)]
@@ -298,7 +371,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pairs_are_decoded_and_bad_ones_named() {
+    fn pairs_are_decoded_and_malformed_ones_named() {
         let parsed = pairs("a=1, b = x%20y ,,").unwrap();
         assert_eq!(parsed.0, [("a".into(), "1".into()), ("b".into(), "x y".into())]);
         assert!(pairs("a=1,b").unwrap_err().contains("'b' is not key=value"));

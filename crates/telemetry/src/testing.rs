@@ -1,4 +1,19 @@
-//! For tests: the real app on a free port, and everything that leaves it.
+//! For tests: everything that leaves a service, in memory.
+//!
+//! ```
+//! # use telemetry::testing::Captured;
+//! # use telemetry::attributes;
+//! # fn main() -> anyhow::Result<()> {
+//! let captured = Captured::start("my-service", &[])?;
+//! tracing::info_span!("work").in_scope(|| {
+//!     attributes::set("rolls", 5);
+//!     tracing::info!("working");
+//! });
+//! assert_eq!(captured.spans()[0].name, "work");
+//! assert_eq!(captured.lines()?[0]["message"], "working");
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! The subscriber is set for the test's own thread only, so tests of one process do not see each other's telemetry.
 //! Use it under `#[tokio::test]`, whose runtime stays on that thread.
@@ -9,32 +24,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
 use clap::Parser;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SpanData};
 use serde_json::Value;
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 use tracing::subscriber::DefaultGuard;
 
 use crate::settings::Settings;
-use crate::{Handle, Telemetry, life};
+use crate::{Handle, Telemetry};
 
-/// A running service and what it has told so far.
-pub struct TestService {
-    /// `http://127.0.0.1:<port>`, without a slash at the end.
-    pub url: String,
+/// The telemetry of a test, and what it has brought so far.
+pub struct Captured {
+    telemetry: Telemetry,
     spans: InMemorySpanExporter,
     lines: Lines,
-    telemetry: Telemetry,
-    stop: Option<oneshot::Sender<()>>,
-    stopped: tokio::task::JoinHandle<()>,
     _subscriber: DefaultGuard,
 }
 
-/// The settings alone, with every default.
 #[derive(clap::Parser)]
-struct Defaults {
+struct Flags {
     #[command(flatten)]
     settings: Settings,
 }
@@ -53,40 +60,22 @@ impl Write for Lines {
     }
 }
 
-impl TestService {
-    /// Starts the app that `build` makes, with telemetry settings from `flags` (such as `--otel-sdk-disabled=true`).
+impl Captured {
+    /// Starts telemetry for this thread, with `flags` such as `--otel-sdk-disabled=true`.
     ///
     /// # Errors
-    /// When a flag is wrong, no port is free, or `build` fails.
-    pub async fn start(
-        service: &'static str,
-        flags: &[&str],
-        build: impl AsyncFnOnce(&Handle) -> anyhow::Result<Router>,
-    ) -> anyhow::Result<Self> {
+    /// When a flag is wrong.
+    pub fn start(service: &'static str, flags: &[&str]) -> anyhow::Result<Self> {
         let args = std::iter::once(service).chain(flags.iter().copied()).map(OsString::from);
-        let settings = Defaults::try_parse_from(args)?.settings;
+        let settings = Flags::try_parse_from(args)?.settings;
         let (spans, lines) = (InMemorySpanExporter::default(), Lines::default());
         let (telemetry, subscriber) = Telemetry::build(service, "test", &settings, lines.clone(), Some(spans.clone()))?;
-        let guard = tracing::subscriber::set_default(subscriber);
-
-        let handle = telemetry.handle();
-        let app = build(&handle).await?;
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no port is free")?;
-        let url = format!("http://{}", listener.local_addr()?);
-        let (stop, stopping) = oneshot::channel();
-        let until = async { drop(stopping.await) };
-        #[allow(clippy::disallowed_methods)] // there is no span yet
-        let stopped = tokio::spawn(life::serve(listener, app, handle.readiness.clone(), handle.grace, until));
-        Ok(Self { url, spans, lines, telemetry, stop: Some(stop), stopped, _subscriber: guard })
+        Ok(Self { telemetry, spans, lines, _subscriber: tracing::subscriber::set_default(subscriber) })
     }
 
-    /// Stops as at SIGTERM: drains within the grace time.
-    ///
-    /// # Errors
-    /// When the serving task panicked.
-    pub async fn stop(&mut self) -> anyhow::Result<()> {
-        drop(self.stop.take());
-        (&mut self.stopped).await.context("the service panicked")
+    /// What the service under test uses.
+    pub fn handle(&self) -> Handle {
+        self.telemetry.handle()
     }
 
     /// The spans that have ended so far, in the order of their ends.
@@ -94,8 +83,8 @@ impl TestService {
         self.spans.get_finished_spans().unwrap_or_default()
     }
 
-    /// The span of that name, once it has ended; waits a while for it, because a server span ends just after the
-    /// client has the answer.
+    /// The span of that name. Waits a while for its end, because a SERVER span ends just after the client has the
+    /// response.
     ///
     /// # Errors
     /// When there is none, with the names of those there are.
@@ -115,7 +104,7 @@ impl TestService {
     /// # Errors
     /// When a line is not a JSON object.
     pub fn lines(&self) -> anyhow::Result<Vec<Value>> {
-        drop(self.telemetry.sink.drain(Duration::from_secs(5)));
+        drop(self.telemetry.log_writer().flush(Duration::from_secs(5)));
         let bytes = self.lines.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let text = String::from_utf8(bytes)?;
         text.lines().map(|line| serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))).collect()
@@ -136,7 +125,7 @@ impl TestService {
 
     /// The whole of `/metrics`.
     pub fn metrics_text(&self) -> String {
-        let families = self.telemetry.handle.registry.gather();
+        let families = self.handle().registry().gather();
         prometheus::TextEncoder::new().encode_to_string(&families).unwrap_or_default()
     }
 }

@@ -4,84 +4,42 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Deserializer, de};
-use serde_json::Value;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Error, Map, Value};
 
-use crate::{Event, Span, Status, Trace};
+use crate::{Span, Trace};
 
-#[derive(Deserialize)]
-struct TraceJson {
-    #[serde(default)]
-    batches: Vec<ResourceSpans>,
-}
+impl TryFrom<Value> for Trace {
+    type Error = Error;
 
-#[derive(Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-#[derive(Default)]
-struct ResourceSpans {
-    resource: Resource,
-    scope_spans: Vec<ScopeSpans>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Resource {
-    attributes: Attributes,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ScopeSpans {
-    spans: Vec<SpanJson>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
-struct SpanJson {
-    #[serde(deserialize_with = "hex")]
-    span_id: String,
-    #[serde(deserialize_with = "hex")]
-    parent_span_id: String,
-    name: String,
-    kind: String,
-    #[serde(deserialize_with = "integer")]
-    start_time_unix_nano: u64,
-    #[serde(deserialize_with = "integer")]
-    end_time_unix_nano: u64,
-    attributes: Attributes,
-    events: Vec<EventJson>,
-    status: StatusJson,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct EventJson {
-    name: String,
-    attributes: Attributes,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct StatusJson {
-    code: String,
-    message: String,
-}
-
-#[derive(Default)]
-struct Attributes(BTreeMap<String, Value>);
-
-#[derive(Deserialize)]
-struct KeyValue {
-    key: String,
-    #[serde(default)]
-    value: Value,
-}
-
-impl<'de> Deserialize<'de> for Attributes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let pairs = Vec::<KeyValue>::deserialize(deserializer)?;
-        Ok(Self(pairs.into_iter().map(|pair| (pair.key, plain(&pair.value))).collect()))
+    fn try_from(trace: Value) -> Result<Self, Error> {
+        let mut spans = Vec::new();
+        for group in list::<Value>(trace, "batches")? {
+            let resource = attributes(&group["resource"]["attributes"])?;
+            let service = resource.get("service.name").map(text).unwrap_or_default();
+            for scope in list::<Value>(group, "scopeSpans")? {
+                let of_scope = list::<Span>(scope, "spans")?.into_iter();
+                spans.extend(of_scope.map(|span| Span { service: service.clone(), ..span }));
+            }
+        }
+        Ok(Self { spans })
     }
+}
+
+/// A list in that field of an object.
+fn list<T: DeserializeOwned>(object: Value, field: &str) -> Result<Vec<T>, Error> {
+    let list = Map::deserialize(object)?.remove(field).unwrap_or(Value::Null);
+    Ok(Option::deserialize(list)?.unwrap_or_default())
+}
+
+pub(crate) fn attributes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Value>, D::Error> {
+    let pairs = Option::<Vec<Value>>::deserialize(deserializer)?.unwrap_or_default();
+    Ok(pairs.iter().map(|pair| (text(&pair["key"]), plain(&pair["value"]))).collect())
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 /// The value of an attribute without the name of its type.
@@ -94,67 +52,27 @@ fn plain(value: &Value) -> Value {
     }
 }
 
-fn hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let bytes = STANDARD.decode(String::deserialize(deserializer)?).map_err(de::Error::custom)?;
+pub(crate) fn hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let bytes = STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+pub(crate) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }
 
-pub(crate) fn parse_trace(body: &[u8]) -> serde_json::Result<Trace> {
-    let trace: TraceJson = serde_json::from_slice(body)?;
-    let mut spans = Vec::new();
-    for ResourceSpans { resource, scope_spans } in trace.batches {
-        let service = resource.attributes.0.get("service.name").and_then(Value::as_str).unwrap_or_default();
-        spans.extend(scope_spans.into_iter().flat_map(|scope| scope.spans).map(|span| {
-            Span {
-                id: span.span_id,
-                parent_id: span.parent_span_id,
-                name: span.name,
-                kind: span.kind.trim_start_matches("SPAN_KIND_").to_owned(),
-                service: service.to_owned(),
-                start: span.start_time_unix_nano,
-                end: span.end_time_unix_nano,
-                attributes: span.attributes.0,
-                events: span
-                    .events
-                    .into_iter()
-                    .map(|event| Event { name: event.name, attributes: event.attributes.0 })
-                    .collect(),
-                status: match span.status.code.as_str() {
-                    "STATUS_CODE_OK" => Status::Ok,
-                    "STATUS_CODE_ERROR" => Status::Error,
-                    _ => Status::Unset,
-                },
-                status_message: span.status.message,
-            }
-        }));
-    }
-    Ok(Trace { spans })
-}
-
-#[derive(Deserialize)]
-struct SearchJson {
-    #[serde(default)]
-    traces: Vec<FoundJson>,
-}
-
-#[derive(Deserialize)]
-struct FoundJson {
-    #[serde(rename = "traceID")]
-    trace_id: String,
+pub(crate) fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(String::deserialize(deserializer)?.trim_start_matches("SPAN_KIND_").to_owned())
 }
 
 /// Reads the body of a response to [`SEARCH_PATH`](crate::SEARCH_PATH): the ids of the traces, 32 hex digits each.
 ///
 /// # Errors
 /// When it is no search result as Tempo writes it.
-pub fn parse_search(body: &[u8]) -> serde_json::Result<Vec<String>> {
-    let search: SearchJson = serde_json::from_slice(body)?;
+pub fn parse_search(body: &[u8]) -> Result<Vec<String>, Error> {
+    let traces: Vec<Value> = list(serde_json::from_slice(body)?, "traces")?;
     // Tempo leaves leading zeros out.
-    Ok(search.traces.into_iter().map(|found| format!("{:0>32}", found.trace_id)).collect())
+    Ok(traces.iter().map(|found| format!("{:0>32}", text(&found["traceID"]))).collect())
 }
 
 #[cfg(test)]
@@ -162,6 +80,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::StatusCode;
 
     #[test]
     fn trace_is_read_as_tempo_writes_it() {
@@ -178,11 +97,11 @@ mod tests {
                   "status": { "code": "STATUS_CODE_ERROR", "message": "no" } },
             ] }],
         }] });
-        let trace = parse_trace(body.to_string().as_bytes()).unwrap();
+        let trace = serde_json::from_str::<Trace>(&body.to_string()).unwrap();
         let [a, b] = &trace.spans[..] else { panic!("{trace:?}") };
         assert_eq!((&*a.title(), &*a.id, &*a.parent_id), ("a SERVER x", "3132333435363738", ""));
-        assert_eq!((a.seconds(), a.status, &a.events[0].attributes["k"]), (1.0, Status::Unset, &json!(true)));
-        assert_eq!((&b.parent_id, b.status, &*b.status_message), (&a.id, Status::Error, "no"));
+        assert_eq!((a.seconds(), a.status.code, &a.events[0].attributes["k"]), (1.0, StatusCode::Unset, &json!(true)));
+        assert_eq!((&b.parent_id, b.status.code, &*b.status.message), (&a.id, StatusCode::Error, "no"));
         assert_eq!(b.attributes["k"], json!(0.5));
     }
 
@@ -196,9 +115,9 @@ mod tests {
 
     #[test]
     fn body_that_is_no_trace_is_an_error() {
-        assert!(parse_trace(b"{}").unwrap().spans.is_empty());
+        assert!(serde_json::from_str::<Trace>("{}").unwrap().spans.is_empty());
         for body in ["[", "1", r#"{"batches": 1}"#, r#"{"batches": [{"scopeSpans": [{"spans": ["no span"]}]}]}"#] {
-            assert!(parse_trace(body.as_bytes()).is_err(), "{body}");
+            assert!(serde_json::from_str::<Trace>(body).is_err(), "{body}");
         }
     }
 

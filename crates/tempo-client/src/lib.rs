@@ -1,19 +1,19 @@
 //! Reads traces through the query API of Tempo, which the trace viewer has too.
 //!
 //! [`Client`] requests a trace and reads it. Who has an HTTP client of another kind requests [`trace_path`] or
-//! [`SEARCH_PATH`] and hands the body to [`Trace::parse`] or [`parse_search`].
+//! [`SEARCH_PATH`]; the body of the one deserializes into a [`Trace`], that of the other is for [`parse_search`].
 //!
 //! Tempo writes OTLP in protobuf's JSON: ids in base64, 64-bit integers as texts, and nothing where a field has its
 //! default. The caller gets ids in hex, as log lines and headers have them, and plain numbers.
 
-mod client;
 mod json;
 
 use std::collections::BTreeMap;
 
+use reqwest::Url;
+use serde::Deserialize;
 use serde_json::Value;
 
-pub use client::{Client, Error};
 pub use json::parse_search;
 
 /// Where the search is.
@@ -28,55 +28,77 @@ pub fn trace_path(trace_id: &str) -> String {
 const MAX_LINES: usize = 1000;
 
 /// All spans of one trace that the backend has.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(try_from = "Value")]
 pub struct Trace {
     /// In the backend's order.
     pub spans: Vec<Span>,
 }
 
 /// One span.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
 pub struct Span {
     /// 16 hex digits.
+    #[serde(rename = "spanId", deserialize_with = "json::hex")]
     pub id: String,
     /// 16 hex digits; empty for a root.
+    #[serde(rename = "parentSpanId", deserialize_with = "json::hex")]
     pub parent_id: String,
     /// Its name.
     pub name: String,
     /// `SERVER`, `CLIENT`, `INTERNAL`, `PRODUCER` or `CONSUMER`; empty where it is unspecified.
+    #[serde(deserialize_with = "json::kind")]
     pub kind: String,
     /// The `service.name` of its resource.
+    #[serde(skip)]
     pub service: String,
     /// Nanoseconds since 1970.
+    #[serde(rename = "startTimeUnixNano", deserialize_with = "json::integer")]
     pub start: u64,
     /// Nanoseconds since 1970.
+    #[serde(rename = "endTimeUnixNano", deserialize_with = "json::integer")]
     pub end: u64,
     /// Integers, floats, booleans, texts and lists as JSON has them.
+    #[serde(deserialize_with = "json::attributes")]
     pub attributes: BTreeMap<String, Value>,
     /// In the order in which they were added.
     pub events: Vec<Event>,
     /// Its status.
     pub status: Status,
-    /// The description of an error status.
-    pub status_message: String,
 }
 
 /// An event of a span.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
 pub struct Event {
     /// Its name.
     pub name: String,
     /// As those of a span.
+    #[serde(deserialize_with = "json::attributes")]
     pub attributes: BTreeMap<String, Value>,
 }
 
 /// The status of a span.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// Its code.
+    pub code: StatusCode,
+    /// The description of an error.
+    pub message: String,
+}
+
+/// The code of a status.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[allow(missing_docs)] // OpenTelemetry's names
-pub enum Status {
+pub enum StatusCode {
     #[default]
+    #[serde(rename = "STATUS_CODE_UNSET")]
     Unset,
+    #[serde(rename = "STATUS_CODE_OK")]
     Ok,
+    #[serde(rename = "STATUS_CODE_ERROR")]
     Error,
 }
 
@@ -93,14 +115,6 @@ impl Span {
 }
 
 impl Trace {
-    /// Reads the body of a response to [`trace_path`].
-    ///
-    /// # Errors
-    /// When it is no trace as Tempo writes it.
-    pub fn parse(body: &[u8]) -> serde_json::Result<Self> {
-        json::parse_trace(body)
-    }
-
     /// The first span of this [title](Span::title).
     pub fn span(&self, title: &str) -> Option<&Span> {
         self.spans.iter().find(|span| span.title() == title)
@@ -123,6 +137,44 @@ impl Trace {
                 self.draw(lines, depth + 1, &|child| child.parent_id == span.id);
             }
         }
+    }
+}
+
+/// A client of one backend. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Its timeouts and proxies hold here too.
+    pub http: reqwest::Client,
+    /// The address of the backend.
+    pub base: Url,
+}
+
+/// There is no trace to read: no response, another status than 2xx and 404, or a body that is no trace.
+#[derive(Debug, thiserror::Error)]
+#[error("no trace from {base} (TEMPO_URL)")]
+pub struct Error {
+    /// The address of the backend.
+    pub base: Url,
+    /// Why.
+    pub source: reqwest::Error,
+}
+
+impl Client {
+    /// All spans of this trace that the backend has; none of a trace that it does not know.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn trace(&self, trace_id: &str) -> Result<Trace, Error> {
+        let url = format!("{}/{}", self.base.as_str().trim_end_matches('/'), trace_path(trace_id));
+        let read = async {
+            let response = self.http.get(url).header("accept", "application/json").send().await?;
+            match response.status() {
+                reqwest::StatusCode::NOT_FOUND => Ok(Trace::default()),
+                _ => response.error_for_status()?.json().await,
+            }
+        };
+        // Without the address, which is in the message already.
+        read.await.map_err(|error| Error { base: self.base.clone(), source: error.without_url() })
     }
 }
 

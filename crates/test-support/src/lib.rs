@@ -2,15 +2,17 @@
 //! is how a test reports.
 //!
 //! [`Process`] (a program and all that it writes), [`ports`], [`eventually`] (waiting), [`skip`] (what may be missing on
-//! a machine), [`http`] (a client), [`raw`] (HTTP as bytes), [`OtlpReceiver`] (counts what exporters send).
+//! a machine), [`http`] (a client), [`raw`] (HTTP as bytes), [`OtlpReceiver`] (counts what exporters send),
+//! [`service`] (a service in the process of the test).
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // see above; SKIPPED is for whoever runs the tests
+#![allow(clippy::unwrap_used)] // see above
 
 pub mod http;
 mod otlp;
 pub mod ports;
 mod process;
 pub mod raw;
+pub mod service;
 pub mod skip;
 mod wait;
 

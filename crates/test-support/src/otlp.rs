@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message;
 
 /// Counts what exporters send, independently of what they count themselves. It runs until the test's process exits.
@@ -25,7 +26,8 @@ pub struct OtlpReceiver {
 struct Shared {
     /// By the number of the kind in OTLP: 2 is SERVER.
     spans: Mutex<BTreeMap<i32, usize>>,
-    records: Mutex<usize>,
+    /// Event name and body of each log record.
+    records: Mutex<Vec<(String, String)>>,
     failing: AtomicBool,
     /// How many spans of each export it rejects.
     rejecting: AtomicUsize,
@@ -69,7 +71,12 @@ impl OtlpReceiver {
 
     /// Log records that it has accepted.
     pub fn records(&self) -> usize {
-        *self.shared.records.lock().unwrap()
+        self.shared.records.lock().unwrap().len()
+    }
+
+    /// Event name and message of each log record that it has accepted.
+    pub fn events(&self) -> Vec<(String, String)> {
+        self.shared.records.lock().unwrap().clone()
     }
 }
 
@@ -107,8 +114,13 @@ impl Shared {
     fn count(&self, path: &str, body: &[u8]) {
         if path.contains("/v1/logs") {
             let message = ExportLogsServiceRequest::decode(body).unwrap();
-            let scopes = message.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
-            *self.records.lock().unwrap() += scopes.map(|scope| scope.log_records.len()).sum::<usize>();
+            let scopes = message.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
+            let records = scopes.flat_map(|scope| scope.log_records).map(|record| {
+                let body = record.body.and_then(|body| body.value);
+                let Some(Value::StringValue(message)) = body else { panic!("the body is no text: {body:?}") };
+                (record.event_name, message)
+            });
+            self.records.lock().unwrap().extend(records);
             return;
         }
         let message = ExportTraceServiceRequest::decode(body).unwrap();

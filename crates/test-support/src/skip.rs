@@ -1,6 +1,7 @@
 //! What may be missing on a machine: a browser, Prometheus, Docker. A test that needs it then prints `SKIPPED: reason`
 //! and passes; where the variable `REQUIRE_…` is set, as in CI, it fails.
 
+use std::io::Write as _;
 use std::process::Command;
 
 /// The value, or none after `SKIPPED: reason`.
@@ -15,7 +16,8 @@ pub fn unless<T>(found: Result<T, String>, required_by: &str) -> Option<T> {
     };
     let required = std::env::var(required_by).is_ok_and(|value| !value.is_empty());
     assert!(!required, "{reason}, and {required_by} is set");
-    println!("SKIPPED: {reason}");
+    // Not with `println!`, which `cargo test` shows only of a test that fails.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
     None
 }
 

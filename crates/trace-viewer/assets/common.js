@@ -1,6 +1,6 @@
-// What both pages share: elements, durations, and the colours of services.
+// For both pages: elements, durations, the colours of services, requests.
 
-// Everything that is shown came from outside, so it becomes text, never markup.
+// Names and attributes come from outside: they are set as text, never as markup.
 export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -14,10 +14,10 @@ export function element(tag, properties = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-// Nanoseconds as one reads them: three digits that matter.
+// Nanoseconds with three significant digits.
 export function duration(nanos) {
   for (const [unit, size] of [["s", 1e9], ["ms", 1e6], ["µs", 1e3]]) {
-    // What would be rounded to 1000 of a unit is 1 of the next.
+    // What would be rounded to 1000 is written as 1 of the next unit.
     if (nanos >= 0.9995 * size) return `${digits(nanos / size)} ${unit}`;
   }
   return `${Math.round(nanos)} ns`;
@@ -28,7 +28,7 @@ function digits(value) {
   return value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
-// The services of the demonstration have their own colours; any other gets one by its name, always the same.
+// Other services get one of six colours by a hash of their name.
 const KNOWN = {
   "frontend": "frontend",
   "dice-roller": "dice-roller",
@@ -44,11 +44,11 @@ export function serviceClass(service) {
   return `service-other-${hash % OTHERS}`;
 }
 
-// Asks for JSON; null when the viewer does not answer.
-export async function ask(path) {
+// The JSON at `path`; null when the viewer does not respond.
+export async function getJson(path) {
   try {
-    const answer = await fetch(path);
-    return answer.ok ? await answer.json() : null;
+    const response = await fetch(path);
+    return response.ok ? await response.json() : null;
   } catch {
     return null;
   }

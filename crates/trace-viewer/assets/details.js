@@ -1,6 +1,6 @@
 // What one span recorded: attributes, events, status and log lines, beside the waterfall.
 
-import { ask, byId, duration, element, serviceClass } from "./common.js";
+import { byId, duration, element, getJson, serviceClass } from "./common.js";
 
 const panel = byId("details");
 let shown = null;
@@ -10,10 +10,10 @@ let whenClosed = () => {};
 export async function open(traceId, row, closed) {
   shown = row.id;
   whenClosed = closed;
-  const span = await ask(`/view/traces/${traceId}/spans/${row.id}`);
-  // Who holds an arrow key down is further along than the answers.
+  const span = await getJson(`/view/traces/${traceId}/spans/${row.id}`);
+  // Another row was chosen meanwhile.
   if (shown !== row.id) return;
-  panel.replaceChildren(head(row), ...(span ? body(row, span) : [element("p", {}, "The viewer no longer keeps this span.")]));
+  panel.replaceChildren(head(row), ...(span ? body(row, span) : [element("p", {}, "The viewer no longer has this span.")]));
   panel.hidden = false;
   panel.scrollTop = 0;
   document.body.classList.add("with-details");
@@ -36,7 +36,7 @@ function head(row) {
     button,
     element(
       "p",
-      { class: "facts" },
+      { class: "meta" },
       element("span", { class: `service ${serviceClass(row.service)}` }, element("i", { class: "dot" }), row.service),
       element("span", {}, row.kind),
       element("span", { class: "number" }, duration(row.duration)),
@@ -51,10 +51,10 @@ function body(row, span) {
     const text = span.message ? `${span.status}: ${span.message}` : span.status;
     parts.push(element("p", { class: `status ${span.status}` }, text));
   }
-  parts.push(...section("Attributes", "what the service noted about this step", pairs(span.attributes)));
-  parts.push(...section("Events", "moments within it", ...moments(span.events, row, (event) => event.name)));
-  parts.push(...section("Log lines", "written while it ran", ...moments(span.logs, row, logText)));
-  parts.push(...section("Links", "other traces that belong to it", ...span.links.map(link)));
+  parts.push(...section("Attributes", "set by the service", pairs(span.attributes)));
+  parts.push(...section("Events", "at a time within the span", ...timeline(span.events, row, (event) => event.name)));
+  parts.push(...section("Log lines", "written in the span", ...timeline(span.logs, row, logText)));
+  parts.push(...section("Links", "related traces", ...span.links.map(link)));
   parts.push(...section("Service", "", pairs({ ...span.resource, ...(span.scope && { scope: span.scope }) })));
   const ids = { span: span.id, ...(span.parent && { parent: span.parent }) };
   parts.push(...section("Ids", "", pairs(ids)));
@@ -82,17 +82,17 @@ function logText(line) {
   return line.level ? `${line.level} ${message}` : message;
 }
 
-// Events and log lines by time, each after the start of the span.
-function moments(list, row, name) {
-  return list.map((moment) => {
-    const since = moment.at - row.start;
+// Events and log lines, each with its time after the start of the span.
+function timeline(list, row, name) {
+  return list.map((entry) => {
+    const since = entry.at - row.start;
     const sign = since < 0 ? "−" : "+";
-    const failed = /^(ERROR|FATAL)/.test(moment.level ?? "") ? " error" : "";
+    const failed = /^(ERROR|FATAL)/.test(entry.level ?? "") ? " error" : "";
     return element(
       "div",
       { class: "moment" },
       element("span", { class: "number muted" }, `${sign}${duration(Math.abs(since))}`),
-      element("div", {}, element("span", { class: `moment-name${failed}` }, name(moment)), pairs(moment.attributes) ?? ""),
+      element("div", {}, element("span", { class: `moment-name${failed}` }, name(entry)), pairs(entry.attributes) ?? ""),
     );
   });
 }

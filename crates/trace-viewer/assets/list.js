@@ -1,24 +1,24 @@
-// The list of recent traces. It asks once a second for what has changed, and only while somebody looks.
+// The list of recent traces. It polls once a second for changes, while the page is visible.
 
-import { ask, byId, duration, element, serviceClass } from "./common.js";
+import { byId, duration, element, getJson, serviceClass } from "./common.js";
 
 const LISTED = 100;
 const EVERY = 1000;
 
 const traces = new Map();
-let made = null;
+let created = null;
 let revision = 0;
 
 async function refresh() {
-  const answer = await ask(`/view/traces?since=${revision}`);
-  if (answer === null) {
-    byId("state").textContent = "The viewer does not answer. This page goes on asking.";
+  const response = await getJson(`/view/traces?since=${revision}`);
+  if (response === null) {
+    byId("state").textContent = "The viewer does not respond. This page tries again every second.";
     return;
   }
-  if (answer.made !== made) {
-    // Another viewer than before: what it does not know is gone.
-    const first = made === null;
-    made = answer.made;
+  if (response.created !== created) {
+    // The viewer was restarted, with an empty store.
+    const first = created === null;
+    created = response.created;
     traces.clear();
     byId("traces").replaceChildren();
     if (!first && revision > 0) {
@@ -26,14 +26,14 @@ async function refresh() {
       return refresh();
     }
   }
-  revision = answer.revision;
-  for (const trace of answer.traces) show(trace);
-  forgetOldest();
-  const { traces: kept, spans, evicted } = answer.kept;
+  revision = response.revision;
+  for (const trace of response.traces) show(trace);
+  removeOldest();
+  const { traces: kept, spans, evicted } = response.kept;
   byId("empty").hidden = traces.size > 0;
   byId("state").hidden = traces.size === 0;
   const shown = traces.size < kept ? `the newest ${traces.size} of ${kept} traces` : `${kept} ${kept === 1 ? "trace" : "traces"}`;
-  const gone = evicted > 0 ? `; ${evicted} older ones made room` : "";
+  const gone = evicted > 0 ? `; ${evicted} older ones were dropped` : "";
   byId("state").textContent = `${shown}, ${spans} spans in memory${gone}. New ones appear by themselves.`;
 }
 
@@ -42,7 +42,7 @@ function show(trace) {
   const known = traces.get(trace.id);
   if (known) known.item.replaceWith(item);
   else {
-    // By start, newest first; a late one finds its place.
+    // By start, newest first.
     const after = [...traces.values()].filter((other) => other.start <= trace.start);
     const next = after.reduce((newest, other) => (newest === null || other.start > newest.start ? other : newest), null);
     byId("traces").insertBefore(item, next?.item ?? null);
@@ -50,7 +50,7 @@ function show(trace) {
   traces.set(trace.id, { start: trace.start, item });
 }
 
-function forgetOldest() {
+function removeOldest() {
   const surplus = [...traces.entries()].sort(([, a], [, b]) => b.start - a.start).slice(LISTED);
   for (const [id, { item }] of surplus) {
     item.remove();
@@ -84,7 +84,7 @@ function row(trace) {
   return element("li", {}, link);
 }
 
-// The first spans as thin bars, so that a fan-out is seen in the list already.
+// The first spans as thin bars, which show a fan-out.
 function picture(trace) {
   const box = element("span", { class: "spark", "aria-hidden": "true" });
   const all = Math.max(trace.duration, 1);
@@ -104,7 +104,7 @@ async function follow() {
   setTimeout(follow, EVERY);
 }
 
-// All ports of the system may be moved together: the frontend is as far from its usual one as this page is.
+// `PORT_OFFSET` adds the same number to all ports: the frontend's differs from its default as this page's does.
 function findFrontend() {
   const moved = Number(location.port) - 3200;
   if (moved === 0) return;

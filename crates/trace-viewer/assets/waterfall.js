@@ -1,11 +1,11 @@
-// The waterfall: one row a span, in the order of the tree, over a common time axis.
+// The waterfall: a row for each span, in the order of the tree, over a common time axis.
 
 import { byId, duration, element, serviceClass } from "./common.js";
 import { close, open } from "./details.js";
 
-// Rows that are made between two frames, so that ten thousand of them do not freeze the page.
+// Rows built without a pause: ten thousand at once would freeze the page.
 const AT_ONCE = 500;
-// Stretches of the critical path closer than this share of the picture are drawn as one.
+// Parts of the critical path closer than this share of the width are drawn as one line.
 const GAP = 0.001;
 
 const rows = byId("rows");
@@ -13,7 +13,7 @@ let trace = null;
 let items = [];
 let current = 0;
 
-// Draws the trace; resolves when all rows stand. A newer drawing ends an older one.
+// Draws the trace; resolves when all rows are drawn. A newer call cancels an older one.
 export async function draw(drawn) {
   const hadFocus = rows.contains(document.activeElement);
   const chosen = hadFocus || isOpen() ? items[current]?.dataset.id : undefined;
@@ -51,13 +51,13 @@ function item(row, all) {
     element("i", { class: `dot ${service}` }),
     element("span", { class: "span-name" }, row.name),
     element("span", { class: "span-service muted" }, row.service),
-    element("span", { class: "kind" }, row.failed ? `${row.kind} · error` : row.kind),
+    element("span", { class: "kind" }, row.failed ? `${row.kind} · error` : row.cancelled ? `${row.kind} · cancelled` : row.kind),
   );
-  // Deep traces would push their names out of sight.
+  // Deeper names would be pushed out of their column.
   name.style.setProperty("--depth", Math.min(row.depth, 12));
 
   const bar = element("div", {
-    class: `bar ${service}${row.critical ? " critical" : ""}${row.failed ? " failed" : ""}`,
+    class: `bar ${service}${row.critical ? " critical" : ""}${row.failed ? " failed" : ""}${row.cancelled ? " cancelled" : ""}`,
     "data-span-id": row.id,
     "data-name": row.name,
     "data-service": row.service,
@@ -65,8 +65,8 @@ function item(row, all) {
   bar.style.left = share(row.start);
   bar.style.width = share(row.duration);
   const track = element("div", { class: "track" }, bar);
-  for (const at of row.moments) {
-    const mark = element("i", { class: "moment-mark" });
+  for (const at of row.marks) {
+    const mark = element("i", { class: "mark" });
     mark.style.left = share(at);
     track.append(mark);
   }
@@ -86,9 +86,9 @@ function item(row, all) {
   );
 }
 
-function joined(stretches, gap) {
+function joined(segments, gap) {
   const lines = [];
-  for (const [from, to] of stretches) {
+  for (const [from, to] of segments) {
     const last = lines.at(-1);
     if (last && from - last[1] <= gap) last[1] = to;
     else lines.push([from, to]);
@@ -96,7 +96,7 @@ function joined(stretches, gap) {
   return lines;
 }
 
-// Ticks at round times: 1, 2 or 5 of a power of ten.
+// Ticks at 1, 2 or 5 times a power of ten.
 function axis(all) {
   const wanted = Math.max(byId("axis").clientWidth / 80, 3);
   const power = 10 ** Math.floor(Math.log10(all / wanted));
@@ -116,13 +116,13 @@ function axis(all) {
   byId("grid").firstElementChild.replaceChildren(...lines);
 }
 
-// A tick without the digits that a measured duration has.
+// Without trailing zeros.
 function round(nanos) {
   const [value, unit] = duration(nanos).split(" ");
   return `${Number(value)} ${unit}`;
 }
 
-// How many of the siblings are under way at each moment, as steps.
+// The number of siblings in progress over time, as steps.
 function profile(siblings, all) {
   const box = byId("profile");
   box.hidden = !siblings;
@@ -130,7 +130,7 @@ function profile(siblings, all) {
   const atOnce = siblings.peak === 1 ? "one at a time" : `up to ${siblings.peak} at once`;
   byId("profile-name").textContent = `${siblings.what}, ${atOnce}`;
   let path = "M0 1";
-  for (const [at, underWay] of siblings.steps) path += `H${at / all}V${1 - underWay / siblings.peak}`;
+  for (const [at, active] of siblings.steps) path += `H${at / all}V${1 - active / siblings.peak}`;
   byId("profile-path").setAttribute("d", `${path}H1V1Z`);
 }
 

@@ -1,4 +1,4 @@
-//! Routes and layers of the page and query port, put together.
+//! Routes and layers of the page and query port.
 
 use std::sync::Arc;
 
@@ -12,20 +12,20 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::store::Store;
 use crate::{page, query};
 
-/// Names and attributes come from outside, so nothing but the viewer's own files may run or be loaded.
+/// Names and attributes come from outside: a browser loads and runs only the viewer's own files.
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Everything that the page and query port answers.
+/// The page and query port.
 pub(crate) fn app(store: Arc<Store>) -> Router {
     query::routes()
         .merge(page::routes())
         .layer(header(CONTENT_SECURITY_POLICY, POLICY))
-        // A refusal repeats what was asked; it is text, and no browser should guess otherwise.
+        // Error messages quote the request; a browser must not take them for HTML.
         .layer(header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(X_FRAME_OPTIONS, "DENY"))
-        // A link followed from here tells nobody which trace was looked at.
+        // Pages that are linked here do not learn the trace id.
         .layer(header(REFERRER_POLICY, "no-referrer"))
-        // The files change with the program, and a browser that mixed two versions would show nonsense.
+        // A browser must not mix the files of two versions of the program.
         .layer(header(CACHE_CONTROL, "no-cache"))
         .with_state(store)
 }

@@ -1,90 +1,73 @@
-//! Reads the body of an OTLP request within limits: so large, so long, and so much of all bodies together.
+//! Reads the body of an OTLP request: limited in size, in time, and in the memory of all bodies together.
 
 use std::io::Read;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::Request;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
-/// Largest body in bytes, sent or unpacked: about 20,000 spans, where exporters send 512 at a time.
-pub(crate) const MAX_BODY: usize = 8 << 20;
+/// Largest body in bytes, before and after decompression: about 20,000 spans, where exporters send 512 at a time.
+const MAX_BODY: usize = 8 << 20;
 
-/// How far beyond the limit a body is still read, and thrown away: an answer that is sent while the other side still
-/// writes would be lost with the connection.
+/// A larger body is read and discarded up to this size. A client that still writes when the connection is closed would
+/// not see the response.
 const MAX_DISCARDED: usize = 64 << 20;
 
 /// What all bodies that are being read may take together, in bytes.
-const MAX_TOGETHER: usize = 64 << 20;
+pub(crate) const MAX_TOGETHER: usize = 64 << 20;
 
-/// How long a sender may take, also to wait for its turn. Exporters give up after 10 s.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time limit for the body, and before that for its share of the memory. Exporters give up after 10 s.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How a message is written.
+/// The two forms of an OTLP message over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Protobuf,
     Json,
 }
 
-/// Why a body is not taken.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    pub(crate) status: StatusCode,
-    pub(crate) reason: String,
-}
+/// Status and reason of a request that is refused.
+pub(crate) type Refusal = (StatusCode, String);
 
-/// The gate that bodies come through.
-pub(crate) struct Gate {
-    room: Semaphore,
-}
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self { room: Semaphore::new(MAX_TOGETHER) }
-    }
-}
-
-impl Gate {
-    /// Reads a body, unpacked.
-    ///
-    /// # Errors
-    /// Status and reason to answer with.
-    pub(crate) async fn read(&self, request: Request) -> Result<Vec<u8>, Refusal> {
-        let gzipped = is_gzipped(request.headers())?;
-        let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        // A packed body, or one of unknown length, may become as large as is allowed.
-        let needed = announced.filter(|_| !gzipped).unwrap_or(MAX_BODY).min(MAX_BODY);
-        let late = |_| refuse(StatusCode::SERVICE_UNAVAILABLE, "too many bodies at once; send it again");
-        let turn = tokio::time::timeout(PATIENCE, self.room.acquire_many(needed as u32)).await.map_err(late)?;
-        let _room = turn.map_err(|_| refuse(StatusCode::SERVICE_UNAVAILABLE, "stopping"))?;
-
-        let slow = |_| refuse(StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 10 s");
-        let body = tokio::time::timeout(PATIENCE, collect(request.into_body())).await.map_err(slow)??;
-        if gzipped { unpack(&body) } else { Ok(body) }
-    }
-}
-
-/// Takes a message apart.
+/// Reads the body and decompresses it. `memory` has a permit for each byte that bodies may take together.
 ///
 /// # Errors
-/// It is not one.
+/// The body is too large, too slow, incomplete or not gzip, or there is no memory for it.
+pub(crate) async fn read(request: Request, memory: &Semaphore) -> Result<Vec<u8>, Refusal> {
+    let gzipped = is_gzipped(request.headers())?;
+    let length = request.body().size_hint().exact().map_or(MAX_BODY, |length| length as usize);
+    // A compressed body may become as large as is allowed.
+    let needed = if gzipped { MAX_BODY } else { length.min(MAX_BODY) };
+    let busy = |_| (StatusCode::SERVICE_UNAVAILABLE, "too many bodies at once; send it again".to_owned());
+    let permit = tokio::time::timeout(TIMEOUT, memory.acquire_many(needed as u32)).await.map_err(busy)?;
+    let _permit = permit.map_err(|_| (StatusCode::SERVICE_UNAVAILABLE, "stopping".to_owned()))?;
+
+    let slow = |_| (StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 10 s".to_owned());
+    let body = tokio::time::timeout(TIMEOUT, collect(request.into_body())).await.map_err(slow)??;
+    if gzipped { decompress(&body) } else { Ok(body) }
+}
+
+/// Decodes an OTLP message.
+///
+/// # Errors
+/// The bytes are not such a message.
 pub(crate) fn decode<M: prost::Message + Default + DeserializeOwned>(
     encoding: Encoding,
     body: &[u8],
 ) -> Result<M, Refusal> {
     let decoded = match encoding {
         Encoding::Protobuf => M::decode(body).map_err(|error| error.to_string()),
-        // serde would take a list for a message.
+        // serde would accept a list for a struct.
         Encoding::Json if !body.trim_ascii_start().starts_with(b"{") => Err("expected an object".to_owned()),
         Encoding::Json => serde_json::from_slice(body).map_err(|error| error.to_string()),
     };
-    decoded.map_err(|error| refuse(StatusCode::BAD_REQUEST, format!("not an OTLP message: {error}")))
+    decoded.map_err(|error| (StatusCode::BAD_REQUEST, format!("not an OTLP message: {error}")))
 }
 
 /// The encoding that the content type names.
@@ -101,14 +84,14 @@ fn is_gzipped(headers: &HeaderMap) -> Result<bool, Refusal> {
     match headers.get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
         None | Some(b"" | b"identity") => Ok(false),
         Some(b"gzip") => Ok(true),
-        Some(_) => Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "supported content encodings: gzip, identity")),
+        Some(_) => Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "supported content encodings: gzip, identity".to_owned())),
     }
 }
 
 async fn collect(mut body: Body) -> Result<Vec<u8>, Refusal> {
     let (mut kept, mut seen) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| refuse(StatusCode::BAD_REQUEST, format!("the body broke off: {error}")))?;
+        let frame = frame.map_err(|error| (StatusCode::BAD_REQUEST, format!("the body broke off: {error}")))?;
         let data = frame.into_data().unwrap_or_default();
         seen += data.len();
         if seen <= MAX_BODY {
@@ -122,19 +105,15 @@ async fn collect(mut body: Body) -> Result<Vec<u8>, Refusal> {
     if seen > MAX_BODY { Err(too_large()) } else { Ok(kept) }
 }
 
-fn unpack(packed: &[u8]) -> Result<Vec<u8>, Refusal> {
+fn decompress(gzipped: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut body = Vec::new();
-    let mut unpacking = MultiGzDecoder::new(packed).take(MAX_BODY as u64 + 1);
-    unpacking
+    MultiGzDecoder::new(gzipped)
+        .take(MAX_BODY as u64 + 1)
         .read_to_end(&mut body)
-        .map_err(|error| refuse(StatusCode::BAD_REQUEST, format!("the body is not gzip: {error}")))?;
+        .map_err(|error| (StatusCode::BAD_REQUEST, format!("the body is not gzip: {error}")))?;
     if body.len() > MAX_BODY { Err(too_large()) } else { Ok(body) }
 }
 
 fn too_large() -> Refusal {
-    refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {MAX_BODY} bytes"))
-}
-
-fn refuse(status: StatusCode, reason: impl Into<String>) -> Refusal {
-    Refusal { status, reason: reason.into() }
+    (StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {MAX_BODY} bytes"))
 }

@@ -11,13 +11,13 @@ pub(crate) struct TraceId(u128);
 pub(crate) struct SpanId(u64);
 
 impl TraceId {
-    /// The id in an OTLP message, if it is one.
+    /// The id in an OTLP message, if it is valid.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let number = u128::from_be_bytes(bytes.try_into().ok()?);
         (number != 0).then_some(Self(number))
     }
 
-    /// Reads an id from a URL as Tempo does: hexadecimal, and padded with zeros on the left.
+    /// Parses an id in a URL as Tempo does: hexadecimal, leading zeros may be missing.
     pub(crate) fn from_hex(text: &str) -> Result<Self, String> {
         if let Some((at, other)) = text.chars().enumerate().find(|(_, c)| !c.is_ascii_hexdigit()) {
             let at = at + 1;
@@ -39,13 +39,13 @@ impl TraceId {
 }
 
 impl SpanId {
-    /// The id in an OTLP message, if it is one; a root span's parent id is empty.
+    /// The id in an OTLP message, if it is valid; a root span's parent id is empty.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let number = u64::from_be_bytes(bytes.try_into().ok()?);
         (number != 0).then_some(Self(number))
     }
 
-    /// Reads 1 to 16 hexadecimal digits.
+    /// Parses 1 to 16 hexadecimal digits.
     pub(crate) fn from_hex(text: &str) -> Option<Self> {
         u64::from_str_radix(text, 16).ok().map(Self)
     }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hex_is_read_as_tempo_reads_it() {
+    fn hex_is_parsed_as_tempo_parses_it() {
         let full = TraceId::from_hex("0af7651916cd43dd8448eb211c80319c").expect("a full id");
         assert_eq!(TraceId::from_hex("AF7651916cd43dd8448eb211c80319c"), Ok(full));
         assert_eq!(full.short(), "af7651916cd43dd8448eb211c80319c");
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_the_wrong_length_and_zero_are_none() {
+    fn ids_of_the_wrong_length_or_zero_are_invalid() {
         assert_eq!(TraceId::from_bytes(&[1; 15]), None);
         assert_eq!(TraceId::from_bytes(&[0; 16]), None);
         assert_eq!(SpanId::from_bytes(&[]), None);

@@ -1,7 +1,7 @@
-//! Receives OTLP over HTTP: spans on `/v1/traces`, log lines on `/v1/logs`, as protobuf or JSON.
+//! Receives OTLP over HTTP: spans on `/v1/traces`, log records on `/v1/logs`, as protobuf or JSON.
 //!
-//! Answers follow the OTLP specification 1.x, section "OTLP/HTTP response": what could not be taken of a message that
-//! was understood is counted in `partialSuccess`; anything else is refused with a `google.rpc.Status`.
+//! Responses follow the OTLP specification 1.x, section "OTLP/HTTP response": what a valid message has that cannot be
+//! stored is counted in `partialSuccess`; anything else is refused with a `google.rpc.Status`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,21 +17,22 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use prost::Message;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tracing::warn;
 
-use crate::body::{self, Encoding, Gate, Refusal};
+use crate::body::{self, Encoding, Refusal};
 use crate::ids::{SpanId, TraceId};
-use crate::log::Occasionally;
+use crate::log::LogLimit;
 use crate::store::{Batch, Store};
 use crate::trace::{Origin, StoredSpan};
 
 /// The receiver's routes.
 pub(crate) fn app(store: Arc<Store>) -> Router {
-    let receiver =
-        Receiver { store, gate: Gate::default(), alone: Mutex::default(), warnings: Occasionally::default() };
+    let memory = Semaphore::new(body::MAX_TOGETHER);
+    let receiver = Receiver { store, memory, decoding: Mutex::default(), warnings: LogLimit::default() };
     Router::new()
         .route("/v1/traces", post(traces))
         .route("/v1/logs", post(logs))
@@ -43,28 +44,24 @@ pub(crate) fn app(store: Arc<Store>) -> Router {
 
 struct Receiver {
     store: Arc<Store>,
-    gate: Gate,
-    /// One message at a time is taken apart: two bytes of a hostile one become sixty in memory.
-    alone: Mutex<()>,
-    warnings: Occasionally,
-}
-
-/// A message taken apart: what belongs to a trace, and how many spans had no usable id.
-struct Sorted {
-    batches: Vec<Batch>,
-    without_id: usize,
+    /// One permit for each byte that bodies may take together.
+    memory: Semaphore,
+    /// Held while a message is decoded, one at a time: a hostile one takes thirty times its size in memory.
+    decoding: Mutex<()>,
+    warnings: LogLimit,
 }
 
 async fn traces(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
-    receiver.receive(request, "rejectedSpans", sort_spans).await
+    receiver.receive(request, "rejectedSpans", spans_by_trace).await
 }
 
 async fn logs(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
-    receiver.receive(request, "rejectedLogRecords", sort_logs).await
+    receiver.receive(request, "rejectedLogRecords", logs_by_trace).await
 }
 
 impl Receiver {
-    async fn receive<M>(&self, request: Request, rejected: &str, sort: fn(M) -> Sorted) -> Response
+    /// Stores what `split` makes of the message: batches, and the number of spans without a valid id.
+    async fn receive<M>(&self, request: Request, rejected: &str, split: fn(M) -> (Vec<Batch>, usize)) -> Response
     where
         M: Message + Default + DeserializeOwned,
     {
@@ -72,46 +69,43 @@ impl Receiver {
             let supported = "415 unsupported media type, supported: [application/json, application/x-protobuf]";
             return (StatusCode::UNSUPPORTED_MEDIA_TYPE, supported).into_response();
         };
-        let body = match self.gate.read(request).await {
-            Ok(body) => body,
+        let stored = async {
+            let body = body::read(request, &self.memory).await?;
+            let _decoding = self.decoding.lock().await;
+            let (batches, without_id) = split(body::decode(encoding, &body)?);
+            if batches.is_empty() && without_id > 0 {
+                let reason = "trace ids must be 128 bit and span ids 64 bit, neither all zero";
+                return Err((StatusCode::BAD_REQUEST, reason.to_owned()));
+            }
+            Ok((self.store.add(batches), without_id))
+        };
+        let (refused, without_id) = match stored.await {
+            Ok(counts) => counts,
             Err(refusal) => return self.refuse(encoding, refusal),
         };
-        let _alone = self.alone.lock().await;
-        let message = match body::decode::<M>(encoding, &body) {
-            Ok(message) => message,
-            Err(refusal) => return self.refuse(encoding, refusal),
-        };
-        let Sorted { batches, without_id } = sort(message);
-        if batches.is_empty() && without_id > 0 {
-            let reason = "trace ids must be 128 bit and span ids 64 bit, neither all zero".to_owned();
-            return self.refuse(encoding, Refusal { status: StatusCode::BAD_REQUEST, reason });
-        }
-        let refused = self.store.add(batches);
-        let mut reasons = Vec::new();
-        if without_id > 0 {
-            reasons.push(format!("{without_id} have no usable trace id or span id"));
-        }
-        if refused > 0 {
-            reasons.push(format!("{refused} belong to a trace that has its share of the store"));
-        }
-        accepted(encoding, rejected, refused + without_id, reasons.join(", "))
+        let reasons = [
+            (without_id, "have no usable trace id or span id"),
+            (refused, "belong to a trace that has its share of the store"),
+        ];
+        let reasons = reasons.iter().filter(|(count, _)| *count > 0).map(|(count, reason)| format!("{count} {reason}"));
+        accepted(encoding, rejected, refused + without_id, reasons.collect::<Vec<_>>().join(", "))
     }
 
-    fn refuse(&self, encoding: Encoding, Refusal { status, reason }: Refusal) -> Response {
+    fn refuse(&self, encoding: Encoding, (status, reason): Refusal) -> Response {
         if let Some(held_back) = self.warnings.due() {
             warn!(status = status.as_u16(), error = reason, held_back, "Message refused");
         }
-        // The numbers of google.rpc.Code: what a client should change, and what it should try again.
         let code = match status {
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => 14,
-            _ => 3,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => 14, // UNAVAILABLE: worth a retry
+            _ => 3,                                                              // INVALID_ARGUMENT
         };
-        answer(status, encoding, &Status { code, message: reason.clone() }, json!({"code": code, "message": reason}))
+        let message = Status { code, message: reason };
+        response(status, encoding, &message, json!(message))
     }
 }
 
 /// `google.rpc.Status`, as far as OTLP uses it.
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message, Serialize)]
 struct Status {
     #[prost(int32, tag = "1")]
     code: i32,
@@ -119,7 +113,7 @@ struct Status {
     message: String,
 }
 
-/// The response for log records has the same wire form as the one for spans; in JSON the count has its own name.
+/// The protobuf response for log records is the same as for spans; in JSON the count has another name.
 fn accepted(encoding: Encoding, rejected: &str, count: usize, reason: String) -> Response {
     let json = match count {
         0 => json!({"partialSuccess": {}}),
@@ -127,10 +121,10 @@ fn accepted(encoding: Encoding, rejected: &str, count: usize, reason: String) ->
     };
     let partial = ExportTracePartialSuccess { rejected_spans: count as i64, error_message: reason };
     let message = ExportTraceServiceResponse { partial_success: (count > 0).then_some(partial) };
-    answer(StatusCode::OK, encoding, &message, json)
+    response(StatusCode::OK, encoding, &message, json)
 }
 
-fn answer(status: StatusCode, encoding: Encoding, message: &impl Message, json: serde_json::Value) -> Response {
+fn response(status: StatusCode, encoding: Encoding, message: &impl Message, json: serde_json::Value) -> Response {
     match encoding {
         Encoding::Protobuf => {
             (status, [(CONTENT_TYPE, "application/x-protobuf")], message.encode_to_vec()).into_response()
@@ -139,29 +133,28 @@ fn answer(status: StatusCode, encoding: Encoding, message: &impl Message, json: 
     }
 }
 
-fn sort_spans(message: ExportTraceServiceRequest) -> Sorted {
-    let mut sorted = Sorted { batches: Vec::new(), without_id: 0 };
+fn spans_by_trace(message: ExportTraceServiceRequest) -> (Vec<Batch>, usize) {
+    let (mut batches, mut without_id) = (Vec::new(), 0);
     for from_resource in message.resource_spans {
         for from_scope in from_resource.scope_spans {
             let origin = Origin::new(from_resource.resource.clone(), from_scope.scope);
             let mut by_trace = HashMap::<_, Vec<_>>::new();
             for span in from_scope.spans {
-                let ids = TraceId::from_bytes(&span.trace_id).zip(SpanId::from_bytes(&span.span_id));
-                if let Some((trace, id)) = ids {
-                    by_trace.entry(trace).or_default().push(StoredSpan { id, span, origin: origin.clone() });
-                } else {
-                    sorted.without_id += 1;
+                match TraceId::from_bytes(&span.trace_id).zip(SpanId::from_bytes(&span.span_id)) {
+                    Some((trace, id)) => {
+                        by_trace.entry(trace).or_default().push(StoredSpan { id, span, origin: origin.clone() });
+                    }
+                    None => without_id += 1,
                 }
             }
-            let batches = by_trace.into_iter().map(|(trace, spans)| Batch { trace, spans, logs: Vec::new() });
-            sorted.batches.extend(batches);
+            batches.extend(by_trace.into_iter().map(|(trace, spans)| Batch { trace, spans, logs: Vec::new() }));
         }
     }
-    sorted
+    (batches, without_id)
 }
 
-/// A log line outside of any trace is no fault: there is only nothing to show it with.
-fn sort_logs(message: ExportLogsServiceRequest) -> Sorted {
+/// Log records outside of any trace are accepted and discarded: no page would show them.
+fn logs_by_trace(message: ExportLogsServiceRequest) -> (Vec<Batch>, usize) {
     let mut by_trace = HashMap::<_, Vec<_>>::new();
     let scopes = message.resource_logs.into_iter().flat_map(|from_resource| from_resource.scope_logs);
     for record in scopes.flat_map(|from_scope| from_scope.log_records) {
@@ -170,7 +163,7 @@ fn sort_logs(message: ExportLogsServiceRequest) -> Sorted {
         }
     }
     let batches = by_trace.into_iter().map(|(trace, logs)| Batch { trace, spans: Vec::new(), logs });
-    Sorted { batches: batches.collect(), without_id: 0 }
+    (batches.collect(), 0)
 }
 
 #[cfg(test)]
@@ -183,7 +176,7 @@ mod tests {
     use super::*;
     use crate::store::Limits;
 
-    /// Field numbers and wire types around those of OTLP, so that more than the first byte is looked at.
+    /// Field numbers and wire types as OTLP has them, so that decoding does not stop at the first byte.
     fn almost_protobuf() -> impl Strategy<Value = Vec<u8>> {
         let field = (0..20u8, 0..6u8, prop::collection::vec(any::<u8>(), 0..40));
         prop::collection::vec(field, 0..20).prop_map(|fields| {
@@ -196,7 +189,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_get_an_answer(
+        fn any_bytes_get_200_or_a_client_error(
             body in prop_oneof![prop::collection::vec(any::<u8>(), 0..300), almost_protobuf(), "\\PC{0,80}".prop_map(String::into_bytes)],
             path in prop_oneof![Just("/v1/traces"), Just("/v1/logs")],
             content_type in prop_oneof![Just("application/json"), Just("application/x-protobuf"), Just("text/plain")],
@@ -206,7 +199,7 @@ mod tests {
             let request = Request::post(path).header("content-type", content_type).header("content-encoding", encoding);
             let request = request.body(Body::from(body)).expect("a request");
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-            let status = runtime.block_on(app(store.clone()).oneshot(request)).expect("an answer").status();
+            let status = runtime.block_on(app(store.clone()).oneshot(request)).expect("a response").status();
             prop_assert!([200, 400, 415].contains(&status.as_u16()), "{status}");
             prop_assert!(store.level().bytes <= 4096);
         }

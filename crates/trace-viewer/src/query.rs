@@ -1,4 +1,4 @@
-//! Tempo's query API, as far as a person with curl, a test or Grafana's data source uses it.
+//! Tempo's query API, as far as curl, tests and Grafana's data source use it.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use axum::routing::get;
 use axum::{Json, Router};
 use opentelemetry_proto::tonic::trace::v1::TracesData;
 use prost::Message;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::ids::TraceId;
 use crate::store::Store;
 use crate::{search, tags, tempo_json};
 
-/// The query API, and what an operator asks.
+/// The query API, the probes and the metrics.
 pub(crate) fn routes() -> Router<Arc<Store>> {
     Router::new()
         .route("/api/traces/{id}", get(trace_v1))
@@ -28,13 +28,13 @@ pub(crate) fn routes() -> Router<Arc<Store>> {
         .route("/api/v2/search/tag/{name}/values", get(tags::typed_values))
         .route("/api/echo", get("echo"))
         .route("/api/status/buildinfo", get(build_info))
-        // Both listeners are bound before either is served: who gets an answer here can send spans.
+        // Both listeners are bound before either is served: after this response spans can be sent.
         .route("/ready", get("ready"))
         .route("/health", get("ok"))
         .route("/metrics", get(metrics))
 }
 
-/// A refusal as Tempo writes it: 400 and a line of text.
+/// 400 with a line of text, as Tempo responds.
 pub(crate) struct BadQuery(pub(crate) String);
 
 impl IntoResponse for BadQuery {
@@ -52,19 +52,15 @@ async fn trace_v1(
         return Ok(StatusCode::NOT_FOUND.into_response());
     };
     let message = tempo_json::message(&trace);
-    Ok(if wants_protobuf(&headers) {
-        protobuf(&message)
-    } else {
-        Json(json!({"batches": tempo_json::resource_spans(&message)})).into_response()
-    })
+    Ok(response(&headers, &message, || json!({"batches": tempo_json::resource_spans(&message)})))
 }
 
 /// `tempopb.TraceByIDResponse`, as far as this viewer fills it.
 #[derive(Clone, PartialEq, Message)]
 struct TraceByIdResponse {
     /// `tempopb.Trace` has the same wire form as OTLP's `TracesData`.
-    #[prost(message, optional, tag = "1")]
-    trace: Option<TracesData>,
+    #[prost(message, required, tag = "1")]
+    trace: TracesData,
 }
 
 async fn trace_v2(
@@ -73,45 +69,36 @@ async fn trace_v2(
     headers: HeaderMap,
 ) -> Result<Response, BadQuery> {
     let trace = store.get(TraceId::from_hex(&id).map_err(BadQuery)?);
-    let message = trace.map(|trace| tempo_json::message(&trace)).unwrap_or_default();
-    Ok(if wants_protobuf(&headers) {
-        protobuf(&TraceByIdResponse { trace: Some(message) })
-    } else if message.resource_spans.is_empty() {
-        Json(json!({"trace": {}, "metrics": {}})).into_response()
+    let message = TraceByIdResponse { trace: trace.map(|trace| tempo_json::message(&trace)).unwrap_or_default() };
+    Ok(response(&headers, &message, || match message.trace.resource_spans.as_slice() {
+        [] => json!({"trace": {}, "metrics": {}}),
+        _ => json!({"trace": {"resourceSpans": tempo_json::resource_spans(&message.trace)}, "metrics": {}}),
+    }))
+}
+
+/// Protobuf for clients that accept it, else JSON.
+fn response(headers: &HeaderMap, message: &impl Message, json: impl FnOnce() -> Value) -> Response {
+    if headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/protobuf") {
+        ([(CONTENT_TYPE, "application/protobuf")], message.encode_to_vec()).into_response()
     } else {
-        let trace = json!({"resourceSpans": tempo_json::resource_spans(&message)});
-        Json(json!({"trace": trace, "metrics": {}})).into_response()
-    })
+        Json(json()).into_response()
+    }
 }
 
-fn wants_protobuf(headers: &HeaderMap) -> bool {
-    headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/protobuf")
-}
-
-fn protobuf(message: &impl Message) -> Response {
-    ([(CONTENT_TYPE, "application/protobuf")], message.encode_to_vec()).into_response()
-}
-
-/// Grafana decides by this version which requests it may send.
-async fn build_info() -> Json<serde_json::Value> {
+/// Grafana decides by this version which requests it sends.
+async fn build_info() -> Json<Value> {
     Json(json!({"version": "3.0.0", "revision": concat!("trace-viewer ", env!("CARGO_PKG_VERSION"))}))
 }
 
 async fn metrics(State(store): State<Arc<Store>>) -> impl IntoResponse {
     let level = store.level();
-    let metric = |name: &str, kind: &str, help: &str, value: u64| {
-        format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n")
-    };
-    let text = [
-        metric("trace_viewer_traces", "gauge", "Traces in the store.", level.traces as u64),
-        metric("trace_viewer_spans", "gauge", "Spans in the store.", level.spans as u64),
-        metric("trace_viewer_bytes", "gauge", "Estimated memory of the store.", level.bytes as u64),
-        metric(
-            "trace_viewer_traces_evicted_total",
-            "counter",
-            "Traces dropped because the store was full.",
-            level.evicted,
-        ),
+    let metrics = [
+        ("trace_viewer_traces", "gauge", "Traces in the store.", level.traces as u64),
+        ("trace_viewer_spans", "gauge", "Spans in the store.", level.spans as u64),
+        ("trace_viewer_bytes", "gauge", "Estimated memory of the store.", level.bytes as u64),
+        ("trace_viewer_traces_evicted_total", "counter", "Traces dropped because the store was full.", level.evicted),
     ];
+    let text = metrics
+        .map(|(name, kind, help, value)| format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text.concat())
 }

@@ -1,4 +1,4 @@
-//! The life of the process: listeners bound, both served, drained when asked to stop.
+//! The process from start to stop: bind both ports, serve, drain.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -8,8 +8,6 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::serve::Listener;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 use tokio_io_timeout::TimeoutStream;
 use tracing::info;
 
@@ -17,11 +15,11 @@ use crate::config::Config;
 use crate::store::{Limits, Store};
 use crate::{app, ingest, log};
 
-/// How long requests in flight may take to finish after a stop was asked for. Axum's own drain has no end: one half
-/// sent request would hold the process for ever.
+/// How long requests in flight may take after SIGTERM or SIGINT. axum's own drain has no limit: one half-sent request
+/// would keep the process running.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// How long a connection may be silent: longer than exporters wait between two batches.
+/// A connection is closed when nothing is sent or received for this long. Exporters pause for less between two batches.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// Runs the viewer until SIGTERM or SIGINT and returns when it has stopped cleanly.
@@ -36,45 +34,25 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 async fn serve(config: Config) -> anyhow::Result<()> {
     let pages = bind(&config, config.port, "PORT").await?;
     let otlp = bind(&config, config.otlp_port, "OTLP_PORT").await?;
-    let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    info!(
-        address = %pages.local_addr()?,
-        otlp_address = %otlp.local_addr()?,
-        "Trace viewer starting up"
-    );
+    // Before the line with the ports: whoever reads it may send SIGTERM at once.
+    let (stop, stop_pages, stop_otlp) = (service::stop_signal()?, service::stop_signal()?, service::stop_signal()?);
+    info!(address = %pages.local_addr()?, otlp_address = %otlp.local_addr()?, "Trace viewer starting up");
 
     let store = Arc::new(Store::new(Limits { spans: config.max_spans, bytes: config.max_bytes }));
-    let (stop, _) = watch::channel(false);
-    let stopping = || {
-        let mut stop = stop.subscribe();
-        async move { stop.wait_for(|asked| *asked).await.map_or((), |_| ()) }
-    };
-    let served = async {
-        tokio::try_join!(
-            axum::serve(Impatient(pages), app::app(store.clone())).with_graceful_shutdown(stopping()),
-            axum::serve(Impatient(otlp), ingest::app(store.clone())).with_graceful_shutdown(stopping()),
-        )
-    };
-    let asked_to_stop = async {
-        tokio::select! {
-            _ = terminated.recv() => {}
-            _ = interrupted.recv() => {}
-        }
-        stop.send_replace(true);
-        tokio::time::sleep(DRAIN).await;
-    };
+    let pages = axum::serve(IdleTimeout(pages), app::app(store.clone())).with_graceful_shutdown(stop_pages);
+    let otlp = axum::serve(IdleTimeout(otlp), ingest::app(store)).with_graceful_shutdown(stop_otlp);
     let drained = tokio::select! {
-        ended = served => ended.map(|_| true).context("a listener failed")?,
-        () = asked_to_stop => false,
+        served = async { tokio::try_join!(pages, otlp) } => served.map(|_| true).context("a listener failed")?,
+        () = async { stop.await; tokio::time::sleep(DRAIN).await } => false,
     };
     info!(drained, "Trace viewer stopped");
     Ok(())
 }
 
-/// A listener whose connections end when the other side neither sends nor takes anything for [`IDLE`].
-struct Impatient(TcpListener);
+/// Closes connections that are idle for [`IDLE`], which `axum::serve` does not.
+struct IdleTimeout(TcpListener);
 
-impl Listener for Impatient {
+impl Listener for IdleTimeout {
     type Io = Pin<Box<TimeoutStream<TcpStream>>>;
     type Addr = SocketAddr;
 

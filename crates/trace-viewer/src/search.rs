@@ -1,9 +1,12 @@
 //! `/api/search`: which traces match tags or a query.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Query as Parameters, State};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::attributes;
@@ -13,24 +16,35 @@ use crate::tempo_json;
 use crate::trace::{StoredSpan, Trace};
 use crate::traceql::{self, Field, Query};
 
-/// What Tempo writes for a trace whose first span is missing.
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+/// What Tempo writes for a trace whose root span is missing.
 const NO_ROOT: &str = "<root span not yet received>";
 
-/// A search as it was asked for.
+/// The conditions of a search.
 struct Search {
     tags: Vec<(String, String)>,
     query: Option<Query>,
     /// Nanoseconds.
     min_duration: u64,
     max_duration: u64,
-    /// Nanoseconds since 1970: the traces that were under way between these two.
+    /// Nanoseconds since 1970: traces that were in progress between these two.
     start: u64,
     end: u64,
     limit: usize,
     spans_per_set: usize,
 }
 
-/// Answers `/api/search`.
+/// What a service has in a trace.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ServiceStats {
+    span_count: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_count: Option<usize>,
+}
+
+/// `/api/search`.
 pub(crate) async fn search(
     State(store): State<Arc<Store>>,
     Parameters(parameters): Parameters<Vec<(String, String)>>,
@@ -38,7 +52,7 @@ pub(crate) async fn search(
     let search = Search::parse(&parameters).map_err(BadQuery)?;
     let mut traces = store.latest(usize::MAX);
     let inspected = traces.len();
-    traces.sort_by_cached_key(|trace| std::cmp::Reverse(trace.start()));
+    traces.sort_by_cached_key(|trace| Reverse(trace.start()));
     let found: Vec<Value> = traces.iter().filter_map(|trace| search.result(trace)).take(search.limit).collect();
     Ok(Json(json!({"traces": found, "metrics": {"inspectedTraces": inspected}})))
 }
@@ -50,48 +64,34 @@ impl Search {
             let found = parameters.iter().find(|(key, value)| key == name && !value.is_empty());
             found.map(|(_, value)| value.as_str())
         };
-        let seconds = |name| match given(name) {
-            None => Ok(None),
-            Some(text) => match text.parse::<u32>() {
-                Ok(seconds) => Ok(Some(u64::from(seconds) * 1_000_000_000)),
-                Err(_) => Err(format!("invalid {name}: '{text}' is not a number of seconds since 1970")),
-            },
+        let parsed = |name, parse: fn(&str) -> Option<u64>, what| {
+            let parse = |text| parse(text).ok_or_else(|| format!("invalid {name}: '{text}' is not {what}"));
+            given(name).map(parse).transpose()
         };
-        let duration = |name| match given(name) {
-            None => Ok(None),
-            Some(text) => match traceql::duration(text) {
-                Some(nanos) => Ok(Some(nanos as u64)),
-                None => Err(format!("invalid {name}: '{text}' is not a duration such as 100ms or 1.5s")),
-            },
+        let seconds =
+            |name| parsed(name, |text| text.parse::<u32>().ok().map(u64::from), "a number of seconds since 1970");
+        let duration = |name| {
+            let nanos = |text: &str| Some(traceql::duration(text)? as u64);
+            parsed(name, nanos, "a duration such as 100ms or 1.5s")
         };
-        let number = |name, least: usize, otherwise| match given(name).map(str::parse) {
-            None => Ok(otherwise),
+        let number = |name, least: usize, default| match given(name).map(str::parse) {
+            None => Ok(default),
             Some(Ok(number)) if number >= least => Ok(number),
             Some(_) => Err(format!("invalid {name}: must be a number from {least} up")),
         };
 
-        let query = match given("q") {
-            Some(text) => Some(Query::parse(text).map_err(|error| format!("invalid TraceQL query: {error}"))?),
-            None => None,
-        };
-        let tags = match given("tags") {
-            Some(_) if query.is_some() => {
-                return Err("invalid request: can't specify tags and q in the same query".to_owned());
-            }
-            Some(text) => logfmt(text).map_err(|error| format!("invalid tags: {error}"))?,
-            None => Vec::new(),
-        };
+        let query = given("q").map(Query::parse).transpose();
+        let query = query.map_err(|error| format!("invalid TraceQL query: {error}"))?;
+        if query.is_some() && given("tags").is_some() {
+            return Err("invalid request: can't specify tags and q in the same query".to_owned());
+        }
+        let tags = logfmt(given("tags").unwrap_or_default()).map_err(|error| format!("invalid tags: {error}"))?;
         let (min_duration, max_duration) = (duration("minDuration")?, duration("maxDuration")?);
-        if let (Some(min), Some(max)) = (min_duration, max_duration)
-            && min > max
-        {
+        if min_duration.zip(max_duration).is_some_and(|(min, max)| min > max) {
             return Err("invalid maxDuration: must be greater than minDuration".to_owned());
         }
         let (start, end) = (seconds("start")?, seconds("end")?);
-        if let (Some(start), Some(end)) = (start, end)
-            && start >= end
-        {
-            let (start, end) = (start / 1_000_000_000, end / 1_000_000_000);
+        if let Some((start, end)) = start.zip(end).filter(|(start, end)| start >= end) {
             return Err(format!("http parameter start must be before end. received start={start} end={end}"));
         }
         Ok(Self {
@@ -99,14 +99,14 @@ impl Search {
             query,
             min_duration: min_duration.unwrap_or(0),
             max_duration: max_duration.unwrap_or(u64::MAX),
-            start: start.unwrap_or(0),
-            end: end.unwrap_or(u64::MAX),
+            start: start.unwrap_or(0) * NANOS_PER_SECOND,
+            end: end.map_or(u64::MAX, |seconds| seconds * NANOS_PER_SECOND),
             limit: number("limit", 1, 20)?,
             spans_per_set: number("spss", 0, 3)?,
         })
     }
 
-    /// What the answer says of `trace`, if it matches.
+    /// What the response says of `trace`, if it matches.
     fn result(&self, trace: &Trace) -> Option<Value> {
         let (start, duration) = (trace.start(), trace.duration());
         let in_time = start <= self.end && start.saturating_add(duration) >= self.start;
@@ -116,11 +116,11 @@ impl Search {
         }
         let mut result = json!({"traceID": trace.id.short(), "rootServiceName": NO_ROOT});
         if let Some(root) = trace.root() {
-            result["rootServiceName"] = root.origin.service.as_str().into();
-            result["rootTraceName"] = root.span.name.as_str().into();
+            result["rootServiceName"] = json!(root.origin.service);
+            result["rootTraceName"] = json!(root.span.name);
         }
-        result["startTimeUnixNano"] = start.to_string().into();
-        result["durationMs"] = u32::try_from(duration / 1_000_000).unwrap_or(u32::MAX).into();
+        result["startTimeUnixNano"] = json!(start.to_string());
+        result["durationMs"] = json!(u32::try_from(duration / 1_000_000).unwrap_or(u32::MAX));
         if let Some(query) = &self.query {
             let matched: Vec<_> = trace.spans.values().filter(|span| query.matches(trace, span)).collect();
             if matched.is_empty() {
@@ -129,22 +129,23 @@ impl Search {
             let shown = if self.spans_per_set == 0 { matched.len() } else { self.spans_per_set };
             let spans: Vec<_> = matched.iter().take(shown).map(|span| found_span(query, span)).collect();
             let set = json!({"spans": spans, "matched": matched.len()});
-            result["spanSet"] = set.clone();
             result["spanSets"] = json!([set]);
-            let services = trace.services().into_iter().map(|(service, share)| {
-                let mut stats = json!({"spanCount": share.spans});
-                if share.failed > 0 {
-                    stats["errorCount"] = share.failed.into();
+            result["spanSet"] = set;
+            let mut services = BTreeMap::<&str, ServiceStats>::new();
+            for span in trace.spans.values() {
+                let stats = services.entry(&span.origin.service).or_default();
+                stats.span_count += 1;
+                if span.failed() {
+                    *stats.error_count.get_or_insert(0) += 1;
                 }
-                (service.to_owned(), stats)
-            });
-            result["serviceStats"] = Value::Object(services.collect());
+            }
+            result["serviceStats"] = json!(services);
         }
         Some(result)
     }
 }
 
-/// A span of the answer, with what the query looked at.
+/// A span that matched, with the attributes in the query.
 fn found_span(query: &Query, span: &StoredSpan) -> Value {
     let mut found = json!({
         "spanID": span.id.to_string(),
@@ -154,15 +155,15 @@ fn found_span(query: &Query, span: &StoredSpan) -> Value {
     if query.0.iter().any(|condition| condition.field == Field::Name) {
         found["name"] = span.span.name.as_str().into();
     }
-    let looked_at = query.0.iter().filter_map(|condition| condition.field.attribute(span));
-    let attributes: Vec<_> = looked_at.map(|(key, value)| tempo_json::attribute(key, value)).collect();
+    let attributes = query.0.iter().filter_map(|condition| condition.field.attribute(span));
+    let attributes: Vec<_> = attributes.map(|(key, value)| tempo_json::attribute(key, value)).collect();
     if !attributes.is_empty() {
         found["attributes"] = attributes.into();
     }
     found
 }
 
-/// Whether the span or its resource has the tag; `name`, `status` and `error` are tags that every span has.
+/// Whether the span or its resource has the attribute. `name`, `status` and `error` count as attributes of the span.
 fn tagged(span: &StoredSpan, key: &str, value: &str) -> bool {
     let on = |list| attributes::find(list, key).is_some_and(|found| attributes::text(found) == value);
     match key {
@@ -173,7 +174,7 @@ fn tagged(span: &StoredSpan, key: &str, value: &str) -> bool {
     }
 }
 
-/// Reads `a=b c="d e"`, as Tempo's parameter `tags` is written.
+/// Parses `a=b c="d e"`, the form of Tempo's parameter `tags`.
 fn logfmt(text: &str) -> Result<Vec<(String, String)>, String> {
     let mut tags = Vec::<(String, String)>::new();
     let mut rest = text.trim_start();
@@ -183,12 +184,11 @@ fn logfmt(text: &str) -> Result<Vec<(String, String)>, String> {
         else {
             return Err(format!("expected key=value at character {at}"));
         };
-        let (value, after) = match after.strip_prefix('"') {
-            Some(quoted) => unquote(quoted).ok_or_else(|| format!("unterminated quoted value at character {at}"))?,
-            None => {
-                let end = after.find(char::is_whitespace).unwrap_or(after.len());
-                (after[..end].to_owned(), &after[end..])
-            }
+        let (value, after) = if after.starts_with('"') {
+            traceql::quoted(after).ok_or_else(|| format!("unterminated quoted value at character {at}"))?
+        } else {
+            let end = after.find(char::is_whitespace).unwrap_or(after.len());
+            (after[..end].to_owned(), &after[end..])
         };
         if tags.iter().any(|(known, _)| known == key) {
             return Err(format!("tag {key} has been set twice"));
@@ -197,18 +197,4 @@ fn logfmt(text: &str) -> Result<Vec<(String, String)>, String> {
         rest = after.trim_start();
     }
     Ok(tags)
-}
-
-/// The text up to the closing quote, and what comes behind it.
-fn unquote(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut chars = text.char_indices();
-    while let Some((i, c)) = chars.next() {
-        match c {
-            '"' => return Some((value, &text[i + 1..])),
-            '\\' => value.push(chars.next()?.1),
-            _ => value.push(c),
-        }
-    }
-    None
 }

@@ -1,9 +1,9 @@
-//! The sentence above the picture: what a newcomer should see in it.
+//! The sentence above the waterfall.
 
 use crate::analysis::{Analysis, Likeness, Siblings};
 use crate::tree::Tree;
 
-/// Says what ran at the same time, what that gained, and what decided the end.
+/// What ran at the same time, the speedup, and which span decided the duration.
 pub(crate) fn verdict(tree: &Tree<'_>, analysis: &Analysis<'_>) -> String {
     match &analysis.siblings {
         Some(siblings) => about_siblings(tree, analysis, siblings),
@@ -12,9 +12,9 @@ pub(crate) fn verdict(tree: &Tree<'_>, analysis: &Analysis<'_>) -> String {
 }
 
 fn about_siblings(tree: &Tree<'_>, analysis: &Analysis<'_>, siblings: &Siblings<'_>) -> String {
-    let (what, wall, sum) = (calls(siblings), humane(siblings.wall), humane(siblings.sum));
+    let (what, wall, sum) = (calls(siblings), rounded(siblings.wall), rounded(siblings.sum));
     if siblings.cancelled > 0 {
-        // Neither a gain nor what would have been one after the other: they did not come to their end.
+        // Without the durations that the cancelled ones would have had there is no speedup.
         let n = siblings.cancelled;
         return format!(
             "{what} had begun when it ended, after {wall}: {n} of them cancelled, as nobody waited any more."
@@ -29,7 +29,7 @@ fn about_siblings(tree: &Tree<'_>, analysis: &Analysis<'_>, siblings: &Siblings<
             _ => String::new(),
         };
         let gain = match siblings.speedup() {
-            // Less than 1 where they had pauses between them.
+            // Less than 1 if there were pauses between them.
             speedup if speedup < 1.05 => format!("no gain ({speedup:.1}×)"),
             speedup => format!("{speedup:.1} times faster"),
         };
@@ -57,7 +57,7 @@ fn about_one_by_one(tree: &Tree<'_>, analysis: &Analysis<'_>) -> String {
     match slowest {
         Some((top, slowest)) if tree.nodes.len() > 1 => {
             let span = &tree.nodes[slowest];
-            let (most, all) = (humane(own_time[slowest]), humane(tree.nodes[top].duration()));
+            let (most, all) = (rounded(own_time[slowest]), rounded(tree.nodes[top].duration()));
             format!(
                 "One call at a time: nothing ran side by side, so there was nothing to gain (1.0×). {most} of {all} was spent in {} ({}).",
                 span.name, span.service
@@ -67,7 +67,7 @@ fn about_one_by_one(tree: &Tree<'_>, analysis: &Analysis<'_>) -> String {
     }
 }
 
-/// How many of what: "10 rolls", "3 × GET /dice", "4 calls".
+/// Number and name: "10 rolls", "3 × GET /dice", "4 calls".
 pub(crate) fn calls(siblings: &Siblings<'_>) -> String {
     let count = siblings.count;
     match siblings.likeness {
@@ -89,8 +89,8 @@ fn plural(word: &str) -> String {
     }
 }
 
-/// A duration in nanoseconds as one would say it: two digits that matter, and seconds from a tenth up.
-fn humane(nanos: u64) -> String {
+/// Nanoseconds as text, with two significant digits, in seconds from 0.1 s up.
+fn rounded(nanos: u64) -> String {
     let (value, unit) = match nanos {
         0..1_000 => return format!("{nanos} ns"),
         1_000..1_000_000 => (nanos as f64 / 1e3, "µs"),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_all_at_once() {
+    fn concurrent_batch_says_its_speedup_and_its_last_roll() {
         let names: Vec<String> = (0..10).map(|i| format!("async_roll_{i}")).collect();
         let mut nodes = vec![node(1, 0, 0, 961 * MS)];
         for ((number, name), length) in (2..).zip(&names).zip([540, 300, 700, 500, 420, 610, 80, 960, 770, 520]) {
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_nobody_waited_for() {
+    fn cancelled_batch_says_how_many_were_cancelled() {
         let mut nodes = vec![node(1, 0, 0, 390 * MS)];
         nodes.extend([200, 390, 385].into_iter().zip(2..).map(|(end, n)| named("roll", node(n, 1, 0, end * MS))));
         (nodes[2].cancelled, nodes[3].cancelled) = (true, true);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn waves_and_staircases() {
+    fn waves_say_their_width_and_sequential_rolls_that_nothing_was_gained() {
         let at = |times: [(u64, u64); 4]| {
             let names = ["roll_0", "roll_1", "roll_2", "roll_3"];
             let mut nodes = vec![node(1, 0, 0, 2000 * MS)];
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn one_call_at_a_time() {
+    fn chain_of_calls_says_where_the_time_was_spent() {
         let chain = vec![
             named("GET /roll", node(1, 0, 0, 520 * MS)),
             named("GET", node(2, 1, 10 * MS, 510 * MS)),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn things_are_named_as_one_would() {
+    fn calls_are_named_by_the_plural_of_their_last_word() {
         let three = |name: &'static str| {
             let set = |n| named(name, node(n, 1, 0, 5));
             let tree = Tree::new(vec![set(2), set(3), set(4)]);
@@ -200,10 +200,10 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_two_digits_that_matter() {
+    fn durations_have_two_significant_digits() {
         let said: Vec<String> = [0, 999, 1_500, 20_000, 7 * MS, 99 * MS, 100 * MS, 963 * MS, 5_400 * MS, 61_000 * MS]
             .into_iter()
-            .map(humane)
+            .map(rounded)
             .collect();
         assert_eq!(said, ["0 ns", "999 ns", "1.5 µs", "20 µs", "7.0 ms", "99 ms", "0.10 s", "0.96 s", "5.4 s", "61 s"]);
     }

@@ -1,5 +1,4 @@
-//! The store: recent traces in a fixed amount of memory. When it is full, the oldest traces go, each as a whole,
-//! because half a trace explains nothing.
+//! The store: recent traces in a fixed amount of memory. When it is full, the oldest whole traces are dropped.
 
 use std::collections::btree_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -10,7 +9,7 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use tracing::warn;
 
 use crate::ids::TraceId;
-use crate::log::Occasionally;
+use crate::log::LogLimit;
 use crate::trace::{StoredSpan, Trace};
 use crate::weight;
 
@@ -21,7 +20,7 @@ pub(crate) struct Limits {
     pub(crate) bytes: usize,
 }
 
-/// Spans or log lines of one message that belong to the same trace.
+/// Spans or log records of one message that belong to the same trace.
 pub(crate) struct Batch {
     pub(crate) trace: TraceId,
     /// All of the same origin.
@@ -30,14 +29,14 @@ pub(crate) struct Batch {
 }
 
 /// How full the store is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Level {
     pub(crate) traces: usize,
     pub(crate) spans: usize,
     pub(crate) bytes: usize,
-    /// Traces that had to go since the start.
+    /// Traces dropped since the start.
     pub(crate) evicted: u64,
-    /// Grows with every change.
+    /// Counts the changes.
     pub(crate) revision: u64,
 }
 
@@ -45,52 +44,49 @@ pub(crate) struct Level {
 pub(crate) struct Store {
     limits: Limits,
     kept: RwLock<Kept>,
-    warnings: Occasionally,
-    /// Nanoseconds since 1970 when the store was made, so that a page notices that it talks to a new one.
-    pub(crate) made: u128,
+    warnings: LogLimit,
+    /// Nanoseconds since 1970 when the store was created, by which a page notices that the viewer was restarted.
+    pub(crate) created: u128,
 }
 
 #[derive(Default)]
 struct Kept {
     traces: HashMap<TraceId, Arc<Trace>>,
-    /// In the order in which the traces were first heard of.
+    /// The oldest first, by the arrival of the first span or log record.
     order: VecDeque<TraceId>,
-    spans: usize,
-    bytes: usize,
-    evicted: u64,
-    revision: u64,
+    level: Level,
 }
 
 impl Store {
     pub(crate) fn new(limits: Limits) -> Self {
-        let made = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos());
-        Self { limits, kept: RwLock::default(), warnings: Occasionally::default(), made }
+        let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos());
+        Self { limits, kept: RwLock::default(), warnings: LogLimit::default(), created }
     }
 
-    /// Takes in what arrived in one message and returns how many spans or log lines were refused.
+    /// Adds the batches of one message and returns how many spans or log records were refused.
     ///
-    /// One trace gets at most half of the store, so that one which never ends cannot push out all the others.
+    /// One trace gets at most half of the store, so that an endless one does not evict all others.
     pub(crate) fn add(&self, batches: Vec<Batch>) -> usize {
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
-        let evicted_before = kept.evicted;
+        let before = kept.level;
         let refused = batches.into_iter().map(|batch| kept.add(batch, self.limits)).sum();
-        let evicted = kept.evicted - evicted_before;
-        let left = kept.traces.len();
+        let level = kept.level;
         drop(kept);
+        let evicted = level.evicted - before.evicted;
         if evicted > 0
             && let Some(held_back) = self.warnings.due()
         {
-            warn!(evicted, traces = left, held_back, "Store is full: the oldest traces were dropped");
+            warn!(evicted, traces = level.traces, held_back, "Store is full: the oldest traces were dropped");
         }
         refused
     }
 
-    /// The trace with this id, as it is now. One that has log lines only is none yet.
+    /// The trace with this id, unless it has only log records so far.
     pub(crate) fn get(&self, id: TraceId) -> Option<Arc<Trace>> {
         self.read().traces.get(&id).filter(|trace| !trace.spans.is_empty()).cloned()
     }
 
-    /// The latest `count` traces, those first that were heard of last.
+    /// The latest `count` traces, the newest first.
     pub(crate) fn latest(&self, count: usize) -> Vec<Arc<Trace>> {
         let kept = self.read();
         let newest_first = kept.order.iter().rev().filter_map(|id| kept.traces.get(id));
@@ -98,17 +94,10 @@ impl Store {
     }
 
     pub(crate) fn level(&self) -> Level {
-        let kept = self.read();
-        Level {
-            traces: kept.traces.len(),
-            spans: kept.spans,
-            bytes: kept.bytes,
-            evicted: kept.evicted,
-            revision: kept.revision,
-        }
+        self.read().level
     }
 
-    /// A panic while the lock was held leaves at worst a trace half added, which is no reason to stop answering.
+    /// After a panic in `add` a batch may be half added; the store stays usable.
     fn read(&self) -> RwLockReadGuard<'_, Kept> {
         self.kept.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,27 +108,28 @@ impl Kept {
         let Batch { trace: id, spans, logs } = batch;
         let entry = self.traces.entry(id).or_insert_with(|| {
             self.order.push_back(id);
-            self.bytes += Trace::EMPTY_BYTES;
+            self.level.traces += 1;
+            self.level.bytes += Trace::EMPTY_BYTES;
             Arc::new(Trace::new(id))
         });
         let trace = Arc::make_mut(entry);
         let before = (trace.spans.len(), trace.bytes, trace.refused);
-        self.revision += 1;
-        trace.revision = self.revision;
+        self.level.revision += 1;
+        trace.revision = self.level.revision;
         trace.updated = Instant::now();
 
-        // The origin is shared, but its memory lives as long as the last trace that points to it: each one pays.
-        let mut fee = spans.first().map_or(0, |span| span.origin.weight);
+        // The origin is shared by traces, and freed with the last of them, so each trace counts it once per message.
+        let mut origin = spans.first().map_or(0, |span| span.origin.weight);
         for span in spans {
-            let weight = fee + weight::span(&span.span);
-            let has_room = trace.spans.len() < limits.spans / 2 && trace.bytes + weight <= limits.bytes / 2;
+            let weight = origin + weight::span(&span.span);
+            let fits = trace.spans.len() < limits.spans / 2 && trace.bytes + weight <= limits.bytes / 2;
             match trace.spans.entry(span.id) {
-                // An exporter that got no answer sends again: the first copy stays.
+                // Sent again by an exporter that got no response.
                 Entry::Occupied(_) => {}
-                Entry::Vacant(place) if has_room => {
-                    place.insert(Arc::new(span));
+                Entry::Vacant(entry) if fits => {
+                    entry.insert(Arc::new(span));
                     trace.bytes += weight;
-                    fee = 0;
+                    origin = 0;
                 }
                 Entry::Vacant(_) => trace.refused += 1,
             }
@@ -154,19 +144,20 @@ impl Kept {
             }
         }
 
-        self.spans += trace.spans.len() - before.0;
-        self.bytes += trace.bytes - before.1;
+        self.level.spans += trace.spans.len() - before.0;
+        self.level.bytes += trace.bytes - before.1;
         let refused = trace.refused - before.2;
         self.evict(limits);
         refused
     }
 
     fn evict(&mut self, limits: Limits) {
-        while self.spans > limits.spans || self.bytes > limits.bytes {
+        while self.level.spans > limits.spans || self.level.bytes > limits.bytes {
             let Some(trace) = self.order.pop_front().and_then(|id| self.traces.remove(&id)) else { return };
-            self.spans -= trace.spans.len();
-            self.bytes -= trace.bytes;
-            self.evicted += 1;
+            self.level.traces -= 1;
+            self.level.spans -= trace.spans.len();
+            self.level.bytes -= trace.bytes;
+            self.level.evicted += 1;
         }
     }
 }
@@ -182,7 +173,7 @@ mod tests {
 
     const LIMITS: Limits = Limits { spans: 20, bytes: 20_000 };
 
-    /// A message with one span of trace `trace` that has a name of so many bytes, and a log line as long.
+    /// One span of trace `trace`, whose name has `name` bytes, and a log record of the same length.
     fn batch(trace: u8, number: u8, name: usize) -> Batch {
         let id = SpanId::from_bytes(&[number; 8]).expect("numbers start at 1");
         let span = Span { name: "x".repeat(name), ..Span::default() };
@@ -193,7 +184,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn limits_hold_and_the_level_is_what_is_there(
+        fn level_counts_what_is_kept_and_never_exceeds_limits(
             messages in prop::collection::vec((1..30u8, 1..40u8, 0..9000usize), 0..200),
         ) {
             let store = Store::new(LIMITS);
@@ -205,23 +196,23 @@ mod tests {
             let (level, kept) = (store.level(), store.read());
             prop_assert_eq!(level.spans, kept.traces.values().map(|trace| trace.spans.len()).sum::<usize>());
             prop_assert_eq!(level.bytes, kept.traces.values().map(|trace| trace.bytes).sum::<usize>());
-            prop_assert_eq!(kept.order.len(), kept.traces.len());
+            prop_assert_eq!((kept.order.len(), level.traces), (kept.traces.len(), kept.traces.len()));
         }
     }
 
     #[test]
-    fn one_trace_gets_half_of_the_bytes() {
+    fn one_trace_gets_at_most_half_of_the_bytes() {
         let store = Store::new(LIMITS);
         store.add(vec![batch(1, 1, 5)]);
         let refused: usize = (1..9).map(|number| store.add(vec![batch(2, number, 2000)])).sum();
         assert!(refused > 0);
         let trace = |number| store.get(TraceId::from_bytes(&[number; 16]).expect("an id"));
-        assert!(trace(1).is_some(), "the other stays");
+        assert!(trace(1).is_some(), "the other trace stays");
         assert!(trace(2).is_some_and(|trace| trace.refused == refused && trace.bytes <= LIMITS.bytes / 2));
     }
 
     #[test]
-    fn readers_keep_what_they_hold() {
+    fn trace_that_was_read_does_not_change_with_the_store() {
         let store = Store::new(LIMITS);
         store.add(vec![batch(1, 1, 5)]);
         let held = store.get(TraceId::from_bytes(&[1; 16]).expect("an id")).expect("a trace");

@@ -1,4 +1,4 @@
-//! Which attributes there are, and which values they have: what Grafana offers while one types a query.
+//! The names and values of attributes, which Grafana offers while a query is typed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,32 +13,31 @@ use crate::attributes;
 use crate::query::BadQuery;
 use crate::store::Store;
 use crate::trace::Trace;
-use crate::traceql::{self, Field, INTRINSICS, Scope};
+use crate::traceql::{Field, INTRINSICS, Literal, Scope};
 
-/// Values listed at most; a list that nobody can read to its end helps nobody.
+/// Most values in one response.
 const MOST_VALUES: usize = 1000;
 
-/// Limits the answer to one scope.
+/// Limits the response to one scope.
 #[derive(Deserialize)]
 pub(crate) struct ScopeParameter {
     #[serde(default)]
     scope: String,
 }
 
-/// Answers `/api/search/tags`.
+/// `/api/search/tags`.
 pub(crate) async fn names(
     State(store): State<Arc<Store>>,
     Parameters(ScopeParameter { scope }): Parameters<ScopeParameter>,
 ) -> Result<Json<Value>, BadQuery> {
-    let scopes = scopes(&store.latest(usize::MAX), &scope)?;
-    // The intrinsic names are only given to those who ask for them: they are no attributes.
-    let asked = |name: &str| name != "intrinsic" || scope == "intrinsic";
-    let names: BTreeSet<String> =
-        scopes.into_iter().filter(|(name, _)| asked(name)).flat_map(|(_, tags)| tags).collect();
+    let mut scopes = scopes(&store.latest(usize::MAX), &scope)?;
+    // Intrinsics are no attributes, and not listed unless that scope is requested.
+    scopes.retain(|(name, _)| *name != "intrinsic" || scope == "intrinsic");
+    let names: BTreeSet<String> = scopes.into_iter().flat_map(|(_, tags)| tags).collect();
     Ok(Json(json!({"tagNames": names, "metrics": {}})))
 }
 
-/// Answers `/api/v2/search/tags`.
+/// `/api/v2/search/tags`.
 pub(crate) async fn scoped_names(
     State(store): State<Arc<Store>>,
     Parameters(ScopeParameter { scope }): Parameters<ScopeParameter>,
@@ -64,14 +63,14 @@ fn scopes(traces: &[Arc<Trace>], only: &str) -> Result<Vec<(&'static str, BTreeS
     Ok(scopes)
 }
 
-/// Answers `/api/search/tag/{name}/values`: the values of an attribute wherever it stands, as texts.
+/// `/api/search/tag/{name}/values`: the values of an attribute of spans or resources, as strings.
 pub(crate) async fn values(State(store): State<Arc<Store>>, Path(name): Path<String>) -> Json<Value> {
     let field = Field::parse(&name).unwrap_or(Field::Attribute(Scope::Either, name));
     let values: BTreeSet<String> = typed(&store, &field).into_iter().map(|(_, value)| value).collect();
     Json(json!({"tagValues": values, "metrics": {}}))
 }
 
-/// Answers `/api/v2/search/tag/{name}/values`: the values of a field as TraceQL names it, each with its type.
+/// `/api/v2/search/tag/{name}/values`: the values of a TraceQL field, each with its type.
 pub(crate) async fn typed_values(
     State(store): State<Arc<Store>>,
     Path(name): Path<String>,
@@ -83,22 +82,21 @@ pub(crate) async fn typed_values(
     Ok(Json(json!({"tagValues": values, "metrics": {}})))
 }
 
-/// The different values of a field, each with its type. Durations have too many to be of use.
+/// The different values of a field, each with its type; none of a duration, as nearly every one is different.
 fn typed(store: &Store, field: &Field) -> BTreeSet<(&'static str, String)> {
     let mut values = BTreeSet::new();
     for trace in store.latest(usize::MAX) {
         for span in trace.spans.values() {
-            let text = |text: &str| Some(("string", text.to_owned()));
-            values.extend(match field {
-                Field::Name => text(&span.span.name),
-                Field::StatusMessage => text(span.span.status.as_ref().map_or("", |status| &status.message)),
-                Field::Status => Some(("keyword", traceql::status(span).to_owned())),
-                Field::Kind => Some(("keyword", traceql::kind(span).to_owned())),
-                Field::RootName => trace.root().and_then(|root| text(&root.span.name)),
-                Field::RootServiceName => trace.root().and_then(|root| text(&root.origin.service)),
-                Field::Duration | Field::TraceDuration => None,
-                Field::Attribute(..) => field.attribute(span).map(|(_, value)| (kind(value), attributes::text(value))),
-            });
+            match field {
+                Field::Attribute(..) => {
+                    values.extend(field.attribute(span).map(|(_, value)| (kind(value), attributes::text(value))));
+                }
+                _ => values.extend(field.values(&trace, span).into_iter().filter_map(|value| match value {
+                    Literal::Text(text) => Some(("string", text)),
+                    Literal::Keyword(name) => Some(("keyword", name.to_owned())),
+                    Literal::Number(_) | Literal::Flag(_) | Literal::Duration(_) => None,
+                })),
+            }
             if values.len() >= MOST_VALUES {
                 return values;
             }
@@ -107,7 +105,7 @@ fn typed(store: &Store, field: &Field) -> BTreeSet<(&'static str, String)> {
     values
 }
 
-/// The name that TraceQL has for the type of a value.
+/// TraceQL's name of a value's type.
 fn kind(value: &Any) -> &'static str {
     match value {
         Any::IntValue(_) => "int",

@@ -1,5 +1,5 @@
-//! Traces as JSON in the mapping that Tempo uses: ids in base64, enums by name, 64 bit numbers as strings, and fields
-//! that hold their default left out (the protobuf JSON mapping, which OTLP's own JSON departs from).
+//! Traces as JSON in Tempo's mapping, the one of protobuf: ids in base64, enums by name, 64-bit numbers as strings,
+//! fields that hold their default left out. The serde support of `opentelemetry-proto` writes OTLP's own mapping.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,32 +7,32 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, TracesData};
 use prost::Message;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::trace::{StoredSpan, Trace};
 
-/// The spans of `trace` as a message: grouped by what sent them, and by start within each group.
+/// The spans of `trace` as a message: grouped by resource and scope, and by start within each group.
 pub(crate) fn message(trace: &Trace) -> TracesData {
     let mut spans: Vec<&Arc<StoredSpan>> = trace.spans.values().collect();
     spans.sort_by_key(|span| span.start());
-    // What was sent in several messages stands under one resource; compared by its bytes, in linear time.
-    let mut places = HashMap::new();
+    // Spans of several messages share one group. Resource and scope are compared as bytes, which can be hashed.
+    let mut indices = HashMap::new();
     let mut groups: Vec<ResourceSpans> = Vec::new();
     for stored in spans {
         let (resource, scope) = (&stored.origin.resource, &stored.origin.scope);
-        let place = *places.entry((resource.encode_to_vec(), scope.encode_to_vec())).or_insert_with(|| {
+        let index = *indices.entry((resource.encode_to_vec(), scope.encode_to_vec())).or_insert_with(|| {
             let scope_spans = ScopeSpans { scope: Some(scope.clone()), ..ScopeSpans::default() };
             let resource = Some(resource.clone());
             groups.push(ResourceSpans { resource, scope_spans: vec![scope_spans], ..ResourceSpans::default() });
             groups.len() - 1
         });
-        groups[place].scope_spans[0].spans.push(stored.span.clone());
+        groups[index].scope_spans[0].spans.push(stored.span.clone());
     }
     TracesData { resource_spans: groups }
 }
@@ -41,7 +41,7 @@ pub(crate) fn message(trace: &Trace) -> TracesData {
 pub(crate) fn resource_spans(message: &TracesData) -> Value {
     let one = |from: &ResourceSpans| {
         json!({
-            "resource": resource(from.resource.as_ref()),
+            "resource": from.resource.as_ref().map_or_else(|| json!({}), resource),
             "scopeSpans": from.scope_spans.iter().map(scope_spans).collect::<Value>(),
         })
     };
@@ -61,74 +61,87 @@ fn attributes(attributes: &[KeyValue]) -> Value {
     attributes.iter().map(pair).collect()
 }
 
-fn resource(resource: Option<&Resource>) -> Value {
-    let mut object = Object::default();
-    if let Some(resource) = resource {
-        object.list("attributes", &resource.attributes, attributes);
-        object.number("droppedAttributesCount", resource.dropped_attributes_count);
-    }
-    object.done()
+fn resource(resource: &Resource) -> Value {
+    message_json(json!({
+        "attributes": attributes(&resource.attributes),
+        "droppedAttributesCount": resource.dropped_attributes_count,
+    }))
 }
 
 fn scope_spans(from: &ScopeSpans) -> Value {
-    let mut scope = Object::default();
-    if let Some(InstrumentationScope { name, version, attributes: pairs, dropped_attributes_count }) = &from.scope {
-        scope.text("name", name);
-        scope.text("version", version);
-        scope.list("attributes", pairs, attributes);
-        scope.number("droppedAttributesCount", *dropped_attributes_count);
-    }
-    json!({"scope": scope.done(), "spans": from.spans.iter().map(span).collect::<Value>()})
+    let scope = from.scope.as_ref().map(|scope| {
+        message_json(json!({
+            "name": scope.name,
+            "version": scope.version,
+            "attributes": attributes(&scope.attributes),
+            "droppedAttributesCount": scope.dropped_attributes_count,
+        }))
+    });
+    json!({"scope": scope.unwrap_or_else(|| json!({})), "spans": from.spans.iter().map(span).collect::<Value>()})
 }
 
 fn span(span: &Span) -> Value {
-    let mut object = Object::default();
-    object.bytes("traceId", &span.trace_id);
-    object.bytes("spanId", &span.span_id);
-    object.text("traceState", &span.trace_state);
-    object.bytes("parentSpanId", &span.parent_span_id);
-    object.number("flags", span.flags);
-    object.text("name", &span.name);
-    object.name("kind", span.kind, SpanKind::try_from(span.kind).ok().map(|kind| kind.as_str_name()));
-    object.big("startTimeUnixNano", span.start_time_unix_nano);
-    object.big("endTimeUnixNano", span.end_time_unix_nano);
-    object.list("attributes", &span.attributes, attributes);
-    object.number("droppedAttributesCount", span.dropped_attributes_count);
-    object.list("events", &span.events, |events| events.iter().map(event).collect());
-    object.number("droppedEventsCount", span.dropped_events_count);
-    object.list("links", &span.links, |links| links.iter().map(link).collect());
-    object.number("droppedLinksCount", span.dropped_links_count);
-    if let Some(state) = &span.status {
-        object.0.insert("status".to_owned(), status(state));
-    }
-    object.done()
+    message_json(json!({
+        "traceId": STANDARD.encode(&span.trace_id),
+        "spanId": STANDARD.encode(&span.span_id),
+        "traceState": span.trace_state,
+        "parentSpanId": STANDARD.encode(&span.parent_span_id),
+        "flags": span.flags,
+        "name": span.name,
+        "kind": enum_name(span.kind, SpanKind::try_from(span.kind).ok().map(|kind| kind.as_str_name())),
+        "startTimeUnixNano": nanos(span.start_time_unix_nano),
+        "endTimeUnixNano": nanos(span.end_time_unix_nano),
+        "attributes": attributes(&span.attributes),
+        "droppedAttributesCount": span.dropped_attributes_count,
+        "events": span.events.iter().map(event).collect::<Value>(),
+        "droppedEventsCount": span.dropped_events_count,
+        "links": span.links.iter().map(link).collect::<Value>(),
+        "droppedLinksCount": span.dropped_links_count,
+        "status": span.status.as_ref().map(status),
+    }))
 }
 
 fn event(event: &Event) -> Value {
-    let mut object = Object::default();
-    object.big("timeUnixNano", event.time_unix_nano);
-    object.text("name", &event.name);
-    object.list("attributes", &event.attributes, attributes);
-    object.number("droppedAttributesCount", event.dropped_attributes_count);
-    object.done()
+    message_json(json!({
+        "timeUnixNano": nanos(event.time_unix_nano),
+        "name": event.name,
+        "attributes": attributes(&event.attributes),
+        "droppedAttributesCount": event.dropped_attributes_count,
+    }))
 }
 
 fn link(link: &Link) -> Value {
-    let mut object = Object::default();
-    object.bytes("traceId", &link.trace_id);
-    object.bytes("spanId", &link.span_id);
-    object.text("traceState", &link.trace_state);
-    object.list("attributes", &link.attributes, attributes);
-    object.number("droppedAttributesCount", link.dropped_attributes_count);
-    object.number("flags", link.flags);
-    object.done()
+    message_json(json!({
+        "traceId": STANDARD.encode(&link.trace_id),
+        "spanId": STANDARD.encode(&link.span_id),
+        "traceState": link.trace_state,
+        "attributes": attributes(&link.attributes),
+        "droppedAttributesCount": link.dropped_attributes_count,
+        "flags": link.flags,
+    }))
 }
 
 fn status(status: &Status) -> Value {
-    let mut object = Object::default();
-    object.text("message", &status.message);
-    object.name("code", status.code, StatusCode::try_from(status.code).ok().map(|code| code.as_str_name()));
-    object.done()
+    let code = StatusCode::try_from(status.code).ok().map(|code| code.as_str_name());
+    message_json(json!({"message": status.message, "code": enum_name(status.code, code)}))
+}
+
+/// Leaves out the fields that hold their default.
+fn message_json(mut fields: Value) -> Value {
+    let defaults = [Value::Null, json!(""), json!(0), json!([])];
+    if let Value::Object(fields) = &mut fields {
+        fields.retain(|_, value| !defaults.contains(value));
+    }
+    fields
+}
+
+fn nanos(time: u64) -> Option<String> {
+    (time != 0).then(|| time.to_string())
+}
+
+/// The name of an enum's value; its number if it is from a newer version of OTLP. The value 0 is the default.
+fn enum_name(number: i32, name: Option<&str>) -> Value {
+    name.filter(|_| number != 0).map_or_else(|| number.into(), Into::into)
 }
 
 fn any_value(value: &AnyValue) -> Value {
@@ -149,50 +162,5 @@ fn any(value: &Any) -> Value {
         Any::KvlistValue(pairs) => json!({"kvlistValue": values(attributes(&pairs.values))}),
         Any::BytesValue(bytes) => json!({"bytesValue": STANDARD.encode(bytes)}),
         Any::StringValueStrindex(index) => json!({"stringValueStrindex": index}),
-    }
-}
-
-/// A message under way to JSON; what holds its default is not written.
-#[derive(Default)]
-struct Object(Map<String, Value>);
-
-impl Object {
-    fn text(&mut self, key: &str, text: &str) {
-        if !text.is_empty() {
-            self.0.insert(key.to_owned(), text.into());
-        }
-    }
-
-    fn bytes(&mut self, key: &str, bytes: &[u8]) {
-        self.text(key, &STANDARD.encode(bytes));
-    }
-
-    fn number(&mut self, key: &str, number: u32) {
-        if number != 0 {
-            self.0.insert(key.to_owned(), number.into());
-        }
-    }
-
-    fn big(&mut self, key: &str, number: u64) {
-        if number != 0 {
-            self.0.insert(key.to_owned(), number.to_string().into());
-        }
-    }
-
-    /// An enum by its name, or by its number if it is from a newer version than this program knows.
-    fn name(&mut self, key: &str, number: i32, name: Option<&str>) {
-        if number != 0 {
-            self.0.insert(key.to_owned(), name.map_or_else(|| number.into(), Into::into));
-        }
-    }
-
-    fn list<T>(&mut self, key: &str, items: &[T], json: impl Fn(&[T]) -> Value) {
-        if !items.is_empty() {
-            self.0.insert(key.to_owned(), json(items));
-        }
-    }
-
-    fn done(self) -> Value {
-        Value::Object(self.0)
     }
 }

@@ -1,4 +1,4 @@
-//! One trace: the spans that share a trace id, and the log lines that were written inside them.
+//! One trace: the spans that share a trace id, and the log records written in them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,13 +9,14 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 use crate::attributes;
 use crate::ids::{SpanId, TraceId};
 use crate::weight;
 
-/// What sent a span or a log line: the service and the library in it. Shared by all that came in one message.
+/// What sent a span: resource and instrumentation scope, shared by the spans of one message.
 #[derive(Debug)]
 pub(crate) struct Origin {
     pub(crate) resource: Resource,
@@ -29,7 +30,7 @@ impl Origin {
         let (resource, scope) = (resource.unwrap_or_default(), scope.unwrap_or_default());
         let service = match attributes::find(&resource.attributes, "service.name") {
             Some(Value::StringValue(name)) => name.clone(),
-            // The name that the OpenTelemetry specification gives to a service without one.
+            // The default of the OpenTelemetry specification.
             _ => "unknown_service".to_owned(),
         };
         let weight = weight::origin(&resource, &scope);
@@ -37,7 +38,7 @@ impl Origin {
     }
 }
 
-/// A span and what sent it.
+/// A span with its origin.
 #[derive(Debug)]
 pub(crate) struct StoredSpan {
     pub(crate) id: SpanId,
@@ -46,7 +47,7 @@ pub(crate) struct StoredSpan {
 }
 
 impl StoredSpan {
-    /// The caller's span, if there is one.
+    /// The parent's id; `None` for a root span.
     pub(crate) fn parent(&self) -> Option<SpanId> {
         SpanId::from_bytes(&self.span.parent_span_id)
     }
@@ -56,7 +57,7 @@ impl StoredSpan {
         self.span.start_time_unix_nano
     }
 
-    /// Nanoseconds since 1970; never before the start, whatever the sender's clock did.
+    /// Nanoseconds since 1970; never before the start, even where the sender's clock was set back.
     pub(crate) fn end(&self) -> u64 {
         self.span.end_time_unix_nano.max(self.span.start_time_unix_nano)
     }
@@ -65,30 +66,37 @@ impl StoredSpan {
         self.span.status.as_ref().is_some_and(|status| status.code() == StatusCode::Error)
     }
 
-    /// Whether it ended because nobody waited for it any more.
+    /// Whether it is a CLIENT span without a response and without an error.
+    pub(crate) fn is_call_without_outcome(&self) -> bool {
+        let has = |name| attributes::find(&self.span.attributes, name).is_some();
+        let is_http_call = self.span.kind() == SpanKind::Client && has("http.request.method");
+        is_http_call && !self.failed() && !has("http.response.status_code")
+    }
+
+    /// Whether it ended because its client went away.
     pub(crate) fn cancelled(&self) -> bool {
         matches!(attributes::find(&self.span.attributes, "error.type"), Some(Value::StringValue(kind)) if kind == "cancelled")
     }
 }
 
-/// What is known of a trace so far. Readers hold it by `Arc`; the store copies it when it grows under their hands.
+/// A trace as far as it has arrived. Readers hold it by `Arc`: when it grows meanwhile, the store changes a copy.
 #[derive(Debug, Clone)]
 pub(crate) struct Trace {
     pub(crate) id: TraceId,
     pub(crate) spans: BTreeMap<SpanId, Arc<StoredSpan>>,
     pub(crate) logs: Vec<Arc<LogRecord>>,
-    /// Spans and log lines turned away because the trace had its share of the store.
+    /// Spans and log records refused because the trace had its share of the store.
     pub(crate) refused: usize,
     /// Estimated memory.
     pub(crate) bytes: usize,
-    /// The store's count of changes when this trace last changed.
+    /// The store's revision when this trace last changed.
     pub(crate) revision: u64,
     /// When something last arrived.
     pub(crate) updated: Instant,
 }
 
 impl Trace {
-    /// Memory of a trace without spans, with its place in the store.
+    /// Estimated memory of a trace without spans, with its entry in the store.
     pub(crate) const EMPTY_BYTES: usize = 256;
 
     pub(crate) fn new(id: TraceId) -> Self {
@@ -103,7 +111,7 @@ impl Trace {
         }
     }
 
-    /// Nanoseconds since 1970 of the first start.
+    /// The first start, in nanoseconds since 1970.
     pub(crate) fn start(&self) -> u64 {
         self.spans.values().map(|span| span.start()).min().unwrap_or(0)
     }
@@ -113,26 +121,8 @@ impl Trace {
         self.spans.values().map(|span| span.end()).max().unwrap_or(0) - self.start()
     }
 
-    /// The span without a parent, once it has arrived; the first, should there be several.
+    /// The span without a parent, once it has arrived; the earliest of several.
     pub(crate) fn root(&self) -> Option<&Arc<StoredSpan>> {
         self.spans.values().filter(|span| span.parent().is_none()).min_by_key(|span| span.start())
     }
-
-    /// How many spans, and how many failed spans, each service sent.
-    pub(crate) fn services(&self) -> BTreeMap<&str, Share> {
-        let mut services = BTreeMap::<_, Share>::new();
-        for span in self.spans.values() {
-            let share = services.entry(span.origin.service.as_str()).or_default();
-            share.spans += 1;
-            share.failed += usize::from(span.failed());
-        }
-        services
-    }
-}
-
-/// What one service has in a trace.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Share {
-    pub(crate) spans: usize,
-    pub(crate) failed: usize,
 }

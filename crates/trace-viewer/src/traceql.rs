@@ -1,33 +1,32 @@
-//! The simple part of TraceQL: conditions on one span, joined by `&&`.
+//! The simple part of TraceQL: conditions on one span, joined by `&&`. Everything else is refused with a reason.
 //!
 //! `{ resource.service.name = "dice-roller" && name = "GET /roll-async" && duration > 100ms }`
-//!
-//! Everything else is refused with a reason, so that nobody takes an answer for what was not asked.
 
 mod parse;
 
+use std::mem::discriminant;
+
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 use crate::attributes;
 use crate::trace::{StoredSpan, Trace};
 
-pub(crate) use parse::duration;
+pub(crate) use parse::{duration, quoted};
 
 /// A query: all conditions must hold for the same span.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Query(pub(crate) Vec<Condition>);
 
 /// A comparison of a span's field with a value.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Condition {
     pub(crate) field: Field,
     operator: Operator,
     value: Literal,
 }
 
-/// What a condition looks at.
+/// What a condition compares.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Field {
     Name,
@@ -41,7 +40,7 @@ pub(crate) enum Field {
     Attribute(Scope, String),
 }
 
-/// Where an attribute is looked for.
+/// Where an attribute is searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
     Span,
@@ -52,27 +51,24 @@ pub(crate) enum Scope {
 
 /// A value in a query, or that of a span's field.
 #[derive(Debug, Clone, PartialEq, PartialOrd)]
-enum Literal {
+pub(crate) enum Literal {
     Text(String),
     Number(f64),
     Flag(bool),
     /// Nanoseconds.
     Duration(f64),
-    Status(&'static str),
-    Kind(&'static str),
+    /// A status or a kind.
+    Keyword(&'static str),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operator {
-    Equal,
-    NotEqual,
-    Greater,
-    GreaterOrEqual,
-    Less,
-    LessOrEqual,
-}
+/// Compares the value of a span's field with the one in the query.
+type Operator = fn(&Literal, &Literal) -> bool;
 
-/// Fields that TraceQL calls intrinsic, as they are written.
+/// The names of the statuses and of the kinds in TraceQL, each at the index of its number in OTLP.
+const STATUSES: [&str; 3] = ["unset", "ok", "error"];
+const KINDS: [&str; 6] = ["unspecified", "internal", "server", "client", "producer", "consumer"];
+
+/// The fields that TraceQL calls intrinsics.
 pub(crate) const INTRINSICS: [(&str, Field); 8] = [
     ("duration", Field::Duration),
     ("kind", Field::Kind),
@@ -92,7 +88,7 @@ impl Query {
 }
 
 impl Field {
-    /// Reads a field's name: an intrinsic, `.attribute`, `span.attribute` or `resource.attribute`.
+    /// Parses a field's name: an intrinsic, `.attribute`, `span.attribute` or `resource.attribute`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if let Some((_, field)) = INTRINSICS.iter().find(|(name, _)| *name == text) {
             return Some(field.clone());
@@ -102,7 +98,7 @@ impl Field {
         (!key.is_empty()).then(|| Self::Attribute(scope, key.to_owned()))
     }
 
-    /// The attribute of `span` that the field speaks of.
+    /// Key and value of the attribute of `span` that the field names.
     pub(crate) fn attribute<'a>(&self, span: &'a StoredSpan) -> Option<(&str, &'a Any)> {
         let Self::Attribute(scope, key) = self else { return None };
         let on_span = || attributes::find(&span.span.attributes, key);
@@ -116,13 +112,13 @@ impl Field {
     }
 
     /// The values of the field: none where a span lacks it, several where an attribute is a list.
-    fn values(&self, trace: &Trace, span: &StoredSpan) -> Vec<Literal> {
+    pub(crate) fn values(&self, trace: &Trace, span: &StoredSpan) -> Vec<Literal> {
         let text = |text: &str| vec![Literal::Text(text.to_owned())];
         match self {
             Self::Name => text(&span.span.name),
             Self::StatusMessage => text(span.span.status.as_ref().map_or("", |status| &status.message)),
-            Self::Status => vec![Literal::Status(status(span))],
-            Self::Kind => vec![Literal::Kind(kind(span))],
+            Self::Status => vec![Literal::Keyword(status(span))],
+            Self::Kind => vec![Literal::Keyword(kind(span))],
             Self::Duration => vec![Literal::Duration((span.end() - span.start()) as f64)],
             Self::TraceDuration => vec![Literal::Duration(trace.duration() as f64)],
             Self::RootName => trace.root().map(|root| text(&root.span.name)).unwrap_or_default(),
@@ -134,23 +130,12 @@ impl Field {
 
 /// The span's status as TraceQL writes it.
 pub(crate) fn status(span: &StoredSpan) -> &'static str {
-    match span.span.status.as_ref().map(|status| status.code()) {
-        Some(StatusCode::Ok) => "ok",
-        Some(StatusCode::Error) => "error",
-        Some(StatusCode::Unset) | None => "unset",
-    }
+    STATUSES[span.span.status.as_ref().map_or(StatusCode::Unset, |status| status.code()) as usize]
 }
 
 /// The span's kind as TraceQL writes it.
 pub(crate) fn kind(span: &StoredSpan) -> &'static str {
-    match span.span.kind() {
-        SpanKind::Unspecified => "unspecified",
-        SpanKind::Internal => "internal",
-        SpanKind::Server => "server",
-        SpanKind::Client => "client",
-        SpanKind::Producer => "producer",
-        SpanKind::Consumer => "consumer",
-    }
+    KINDS[span.span.kind() as usize]
 }
 
 fn literals(value: &Any) -> Vec<Literal> {
@@ -167,19 +152,10 @@ fn literals(value: &Any) -> Vec<Literal> {
 }
 
 impl Condition {
-    /// Values of different types never meet a condition, and neither does a field that the span lacks.
+    /// False where the span lacks the field, and where the types differ.
     fn holds(&self, trace: &Trace, span: &StoredSpan) -> bool {
-        self.field.values(trace, span).iter().any(|actual| {
-            let same_type = std::mem::discriminant(actual) == std::mem::discriminant(&self.value);
-            same_type
-                && match self.operator {
-                    Operator::Equal => *actual == self.value,
-                    Operator::NotEqual => *actual != self.value,
-                    Operator::Greater => *actual > self.value,
-                    Operator::GreaterOrEqual => *actual >= self.value,
-                    Operator::Less => *actual < self.value,
-                    Operator::LessOrEqual => *actual <= self.value,
-                }
-        })
+        let same_type = |actual: &Literal| discriminant(actual) == discriminant(&self.value);
+        let mut values = self.field.values(trace, span).into_iter().filter(same_type);
+        values.any(|actual| (self.operator)(&actual, &self.value))
     }
 }

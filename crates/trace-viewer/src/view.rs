@@ -6,12 +6,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::analysis::Analysis;
-use crate::attributes::plain;
+use crate::attributes::{object, plain};
 use crate::ids::SpanId;
 use crate::sentence;
 use crate::trace::{StoredSpan, Trace};
@@ -19,18 +18,18 @@ use crate::traceql;
 use crate::tree::Tree;
 
 /// When nothing has arrived for a trace in this time, nothing more is expected: exporters send every few seconds.
-const QUIET: Duration = Duration::from_secs(15);
+const SETTLED_AFTER: Duration = Duration::from_secs(15);
 
 /// Bars in the small picture of a trace in the list.
 const MOST_BARS: usize = 40;
 
-/// Rows of a waterfall; nobody reads further, and a browser should not have to draw further.
+/// Rows of a waterfall; a browser takes long to draw more.
 const MOST_ROWS: usize = 10_000;
 
-/// Events and log lines that are marked on a bar; all of them stand in the details.
-const MOST_MOMENTS: usize = 40;
+/// Events and log records marked on a bar; the details list them all.
+const MOST_MARKS: usize = 40;
 
-/// A trace as a line of the list.
+/// A trace for the list.
 pub(crate) fn summary(trace: &Trace) -> Value {
     let start = trace.start();
     let mut spans: Vec<&Arc<StoredSpan>> = trace.spans.values().collect();
@@ -53,10 +52,10 @@ pub(crate) fn summary(trace: &Trace) -> Value {
     })
 }
 
-/// A trace as a waterfall: the figures, the sentence, and its spans as rows; without them if the page, which has seen
-/// revision `since`, has them already.
+/// A trace as a waterfall: figures, sentence, and a row for each span; without them if nothing changed after revision
+/// `since`.
 pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
-    let settled = trace.updated.elapsed() > QUIET;
+    let settled = trace.updated.elapsed() > SETTLED_AFTER;
     if trace.revision <= since {
         return json!({"known": true, "revision": trace.revision, "settled": settled});
     }
@@ -79,7 +78,7 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
         let happened = stored.span.events.iter().map(|event| event.time_unix_nano);
         let happened = happened.chain(logged.get(&stored.id).into_iter().flatten().copied());
         let within = happened.filter(|at| (stored.start()..=stored.end()).contains(at));
-        let moments: BTreeSet<u64> = within.map(|at| at - start).take(MOST_MOMENTS).collect();
+        let marks: BTreeSet<u64> = within.map(|at| at - start).take(MOST_MARKS).collect();
         json!({
             "id": stored.id.to_string(),
             "depth": depth,
@@ -89,7 +88,8 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
             "start": stored.start() - start,
             "duration": stored.end() - stored.start(),
             "failed": stored.failed(),
-            "moments": moments,
+            "cancelled": tree.nodes[i].cancelled,
+            "marks": marks,
             "critical": critical.get(&i),
         })
     };
@@ -100,7 +100,7 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
             "sum": siblings.sum,
             "speedup": siblings.speedup(),
             "peak": siblings.peak,
-            "steps": siblings.steps.iter().map(|(at, under_way)| json!([at - start, under_way])).collect::<Value>(),
+            "steps": siblings.steps.iter().map(|(at, active)| json!([at - start, active])).collect::<Value>(),
         })
     });
     json!({
@@ -117,15 +117,15 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
     })
 }
 
-/// Everything that is known of one span.
+/// All that is stored of one span.
 pub(crate) fn details(trace: &Trace, span: &StoredSpan) -> Value {
     let start = trace.start();
     let since = |nanos: u64| (i128::from(nanos) - i128::from(start)) as f64;
     let events = span.span.events.iter().map(
-        |event| json!({"at": since(event.time_unix_nano), "name": event.name, "attributes": pairs(&event.attributes)}),
+        |event| json!({"at": since(event.time_unix_nano), "name": event.name, "attributes": object(&event.attributes)}),
     );
     let links = span.span.links.iter().map(
-        |link| json!({"trace": hex(&link.trace_id), "span": hex(&link.span_id), "attributes": pairs(&link.attributes)}),
+        |link| json!({"trace": hex(&link.trace_id), "span": hex(&link.span_id), "attributes": object(&link.attributes)}),
     );
     let mut logs: Vec<&Arc<LogRecord>> =
         trace.logs.iter().filter(|line| SpanId::from_bytes(&line.span_id) == Some(span.id)).collect();
@@ -135,7 +135,7 @@ pub(crate) fn details(trace: &Trace, span: &StoredSpan) -> Value {
             "at": since(written_at(line)),
             "level": level(line),
             "message": plain(line.body.as_ref()),
-            "attributes": pairs(&line.attributes),
+            "attributes": object(&line.attributes),
         })
     });
     let scope = &span.origin.scope;
@@ -144,24 +144,20 @@ pub(crate) fn details(trace: &Trace, span: &StoredSpan) -> Value {
         "parent": span.parent().map(|parent| parent.to_string()),
         "status": traceql::status(span),
         "message": span.span.status.as_ref().map(|status| status.message.as_str()),
-        "attributes": pairs(&span.span.attributes),
+        "attributes": object(&span.span.attributes),
         "events": events.collect::<Value>(),
         "logs": logs.collect::<Value>(),
         "links": links.collect::<Value>(),
-        "resource": pairs(&span.origin.resource.attributes),
+        "resource": object(&span.origin.resource.attributes),
         "scope": format!("{} {}", scope.name, scope.version).trim(),
     })
-}
-
-fn pairs(attributes: &[KeyValue]) -> Value {
-    Value::Object(attributes.iter().map(|pair| (pair.key.clone(), plain(pair.value.as_ref()))).collect::<Map<_, _>>())
 }
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A log line that does not say when it was written was at least seen at some time.
+/// The time of a log record, or if it has none, when it was observed.
 fn written_at(line: &LogRecord) -> u64 {
     match line.time_unix_nano {
         0 => line.observed_time_unix_nano,
@@ -169,7 +165,7 @@ fn written_at(line: &LogRecord) -> u64 {
     }
 }
 
-/// The level by its text if there is one, else by its number (four numbers share a level).
+/// The severity's text, or if it has none, the name of its number: `ERROR` for 17 to 20.
 fn level(line: &LogRecord) -> String {
     if !line.severity_text.is_empty() {
         return line.severity_text.to_uppercase();

@@ -1,6 +1,5 @@
-//! How much memory a span or a log line takes, estimated from its parts, so that the store can keep to a limit.
-//!
-//! Each text, list and byte string is a heap block of its own; the allocator's share is counted with it.
+//! The memory that a span or a log record takes, estimated from its parts: each string, list and byte string is a heap
+//! block, with the allocator's overhead.
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
@@ -8,10 +7,10 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
-/// What the allocator takes beside a block.
+/// The allocator's overhead for a block.
 const PER_BLOCK: usize = 16;
 
-/// Bytes that `span` takes, with its place in a trace.
+/// Bytes that `span` takes, with its entry in a trace.
 pub(crate) fn span(span: &Span) -> usize {
     let ids = block(span.trace_id.capacity()) + block(span.span_id.capacity()) + block(span.parent_span_id.capacity());
     let texts = block(span.name.capacity()) + block(span.trace_state.capacity());
@@ -21,17 +20,17 @@ pub(crate) fn span(span: &Span) -> usize {
         let ids = block(link.trace_id.capacity()) + block(link.span_id.capacity());
         ids + block(link.trace_state.capacity()) + attributes(&link.attributes)
     });
-    let place = 4 * PER_BLOCK + size_of::<Span>();
-    place + ids + texts + status + events + links + attributes(&span.attributes)
+    let entry = 4 * PER_BLOCK + size_of::<Span>();
+    entry + ids + texts + status + events + links + attributes(&span.attributes)
 }
 
-/// Bytes that a log line takes, with its place in a trace.
+/// Bytes that a log record takes, with its entry in a trace.
 pub(crate) fn log(record: &LogRecord) -> usize {
     let ids = block(record.trace_id.capacity()) + block(record.span_id.capacity());
     let texts = block(record.severity_text.capacity()) + block(record.event_name.capacity());
     let body = record.body.as_ref().map_or(0, any_value);
-    let place = 4 * PER_BLOCK + size_of::<LogRecord>();
-    place + ids + texts + body + attributes(&record.attributes)
+    let entry = 4 * PER_BLOCK + size_of::<LogRecord>();
+    entry + ids + texts + body + attributes(&record.attributes)
 }
 
 /// Bytes that a resource and an instrumentation scope take.
@@ -42,8 +41,8 @@ pub(crate) fn origin(resource: &Resource, scope: &InstrumentationScope) -> usize
         texts + keys.map(|key| size_of::<String>() + block(key.capacity())).sum::<usize>()
     });
     let scope_texts = block(scope.name.capacity()) + block(scope.version.capacity());
-    let place = 4 * PER_BLOCK + size_of::<Resource>() + size_of::<InstrumentationScope>();
-    place + entities + scope_texts + attributes(&scope.attributes) + attributes(&resource.attributes)
+    let entry = 4 * PER_BLOCK + size_of::<Resource>() + size_of::<InstrumentationScope>();
+    entry + entities + scope_texts + attributes(&scope.attributes) + attributes(&resource.attributes)
 }
 
 fn attributes(attributes: &Vec<KeyValue>) -> usize {

@@ -13,11 +13,12 @@ mod summary;
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future;
+use indicatif::ProgressBar;
 use telemetry::Telemetry;
-use telemetry::config::LogFormat;
+use telemetry::settings::LogFormat;
 use tokio::sync::mpsc;
 
 use crate::manifest::{self, Manifest};
@@ -27,10 +28,10 @@ pub(crate) use request::{Outcome, Response};
 
 use load::planned_count;
 use plan::User;
-use progress::Progress;
+use progress::StdoutAbove;
 use request::Caller;
-use stop::Clock;
-use summary::{Account, Summary};
+use stop::Stop;
+use summary::Summary;
 
 /// The program's name in spans and logs.
 pub const NAME: &str = "traffic-generator-stage4";
@@ -53,23 +54,22 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         (Some(_), None) => None,
     };
 
-    let progress = Progress::new(requests)?;
-    let telemetry = Telemetry::start_writing(NAME, env!("CARGO_PKG_VERSION"), &config.telemetry(), progress.stdout())?;
+    let progress = progress::bar(requests)?;
+    let stdout = StdoutAbove(progress.clone());
+    let telemetry = Telemetry::init_writing_to(NAME, env!("CARGO_PKG_VERSION"), &config.telemetry, stdout)?;
     let client = telemetry.handle().client(&config.frontend_url)?;
-    let mut summary = None;
+    let mut summary = Summary::new(seed)?;
     telemetry.run(async {
         crate::http::check(&crate::http::client()?, "the frontend", &config.frontend_url, "FRONTEND_URL").await?;
-        let own_name = config.otel.otel_service_name.as_deref().unwrap_or(NAME);
+        let own_name = config.telemetry.otel.otel_service_name.as_deref().unwrap_or(NAME);
         let manifest = config.manifest.as_deref().map(|path| Manifest::create(path, own_name)).transpose()?;
-        let made = make(&config, seed, requests, client, &progress, manifest).await;
-        progress.clear();
-        summary = Some(made?);
-        Ok(())
+        let made = make(&config, seed, requests, client, &progress, manifest, &mut summary).await;
+        progress.finish_and_clear();
+        made
     })?;
     // Everything has left by now, log lines and spans; the summary is the last word.
-    let Some(summary) = summary else { return Ok(()) };
     let mut stdout = std::io::stdout().lock();
-    match config.log_format {
+    match config.telemetry.log_format {
         LogFormat::Pretty => write!(stdout, "{summary}")?,
         LogFormat::Json => writeln!(stdout, "{}", serde_json::json!({ "summary": summary }))?,
     }
@@ -82,21 +82,16 @@ async fn make(
     seed: u64,
     requests: Option<u64>,
     client: telemetry::Client,
-    progress: &Progress,
+    progress: &ProgressBar,
     mut manifest: Option<Manifest>,
-) -> anyhow::Result<Summary> {
-    let (clock, stop) = Clock::new();
-    let caller =
-        Caller { client, frontend: config.frontend_url.clone(), timeout: config.request_timeout(), stop: stop.clone() };
+    summary: &mut Summary,
+) -> anyhow::Result<()> {
+    let stop = Stop::default();
+    let (frontend, timeout) = (config.frontend_url.clone(), Duration::from_millis(config.request_timeout_ms));
+    let caller = Caller { client, frontend, timeout, stop: stop.clone() };
     let (outcomes, mut arriving) = mpsc::unbounded_channel();
-    tracing::info!(
-        users = config.num_users,
-        requests,
-        rate = config.rate,
-        seed,
-        frontend = config.frontend_url.as_str(),
-        "Traffic generation started"
-    );
+    let (users, rate, frontend) = (config.num_users, config.rate, config.frontend_url.as_str());
+    tracing::info!(users, requests, rate, seed, frontend, "Traffic generation started");
     let started = Instant::now();
 
     let load = async {
@@ -106,11 +101,13 @@ async fn make(
         }
         Ok(())
     };
-    let mut account = Account::new()?;
     let taking_in = async {
         while let Some(outcome) = arriving.recv().await {
-            account.add(&outcome);
-            progress.one_more(account.failed());
+            summary.add(&outcome);
+            progress.inc(1);
+            if summary.failed() > 0 {
+                progress.set_message(format!("{} failed", summary.failed()));
+            }
             if let Some(manifest) = &mut manifest {
                 manifest.add(&outcome)?;
             }
@@ -121,16 +118,11 @@ async fn make(
     let duration = if config.rate.is_none() { config.duration() } else { None };
     tokio::select! {
         ended = future::try_join(load, taking_in) => drop(ended?),
-        never = clock.run(duration, telemetry::stop_signal()?) => match never {},
+        never = stop.run(duration, service::stop_signal()?) => match never {},
     }
 
-    let summary = account.close(seed, started.elapsed());
-    tracing::info!(
-        requests = summary.requests,
-        rolls = summary.rolls,
-        errors = summary.errors.values().sum::<u64>(),
-        duration = summary.seconds,
-        "Traffic generation finished"
-    );
-    Ok(summary)
+    summary.finish(started.elapsed());
+    let Summary { requests, rolls, seconds: duration, .. } = *summary;
+    tracing::info!(requests, rolls, errors = summary.failed(), duration, "Traffic generation finished");
+    Ok(())
 }

@@ -26,8 +26,6 @@ pub(crate) async fn check(client: &Client, service: &str, base: &Url, setting: &
     let url = base.join("health")?;
     let response = client.get(url.clone()).send().await.and_then(reqwest::Response::error_for_status);
     response.map(drop).map_err(reqwest::Error::without_url).with_context(|| {
-        format!(
-            "{service} does not answer at {url}: start the system with `cargo run`, or name another place with {setting}"
-        )
+        format!("{service} does not respond at {url}: start the system with `cargo run`, or set {setting}")
     })
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
-use telemetry::config::{base_url, within};
+use service::settings::{base_url, within};
 
 use crate::generate::Outcome;
 
@@ -56,10 +56,11 @@ struct Entry {
     shape: Shape,
 }
 
+const UNWRITTEN: &str = "MANIFEST: the file cannot be written";
+
 /// A manifest that is being written.
 pub(crate) struct Manifest {
     file: BufWriter<File>,
-    path: PathBuf,
     own_name: String,
 }
 
@@ -70,7 +71,7 @@ impl Manifest {
     /// When it cannot be created.
     pub(crate) fn create(path: &Path, own_name: &str) -> anyhow::Result<Self> {
         let file = File::create(path).with_context(|| format!("MANIFEST: cannot create {}", path.display()))?;
-        Ok(Self { file: BufWriter::new(file), path: path.to_owned(), own_name: own_name.to_owned() })
+        Ok(Self { file: BufWriter::new(file), own_name: own_name.to_owned() })
     }
 
     /// Writes down what `outcome` must have left in the backend.
@@ -81,7 +82,7 @@ impl Manifest {
         let Some(trace_id) = outcome.trace_id.clone() else { return Ok(()) };
         let (exact, shape) = expected::expected(&self.own_name, outcome);
         let line = serde_json::to_string(&Entry { trace_id, exact, shape })?;
-        writeln!(self.file, "{line}").with_context(|| self.unwritten())
+        writeln!(self.file, "{line}").context(UNWRITTEN)
     }
 
     /// Writes what is still in memory.
@@ -89,11 +90,7 @@ impl Manifest {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn finish(mut self) -> anyhow::Result<()> {
-        self.file.flush().with_context(|| self.unwritten())
-    }
-
-    fn unwritten(&self) -> String {
-        format!("MANIFEST: cannot write {}", self.path.display())
+        self.file.flush().context(UNWRITTEN)
     }
 }
 

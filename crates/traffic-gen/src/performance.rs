@@ -16,8 +16,8 @@ use anyhow::{Context as _, bail};
 
 pub use config::Config;
 
-use measure::{Failure, Iteration, iteration};
-use report::{Report, Traced};
+use measure::{DieFailed, Iteration, iteration};
+use report::Report;
 use trace::BatchTrace;
 
 /// Measures and reports.
@@ -33,26 +33,41 @@ async fn measure(config: Config) -> anyhow::Result<()> {
     crate::http::check(&client, "dice-roller", &config.dice_roller_url, "DICE_ROLLER_URL").await?;
 
     let (mut measured, mut left_out) = (Vec::new(), Vec::new());
-    for number in 1..=config.iterations {
+    let count = config.iterations;
+    for number in 1..=count {
         match iteration(&client, &config).await {
             Ok(iteration) => {
                 if !config.json() {
                     let Iteration { sequential, batch, .. } = &iteration;
-                    let count = config.iterations;
                     eprintln!(
                         "iteration {number} of {count}: {sequential:.3} s one after another, {batch:.3} s at once"
                     );
                 }
                 measured.push(iteration);
             }
-            Err(Failure::Die(reason)) => left_out.push(format!("iteration {number}: {reason}")),
-            Err(Failure::Broken(error)) => return Err(error.context(format!("iteration {number}"))),
+            Err(error) if error.is::<DieFailed>() => left_out.push(format!("iteration {number}: {error}")),
+            Err(error) => return Err(error.context(format!("iteration {number}"))),
         }
     }
-    let tempo = tempo_client::Client::new(client, config.tempo_url.clone());
-    let (traced, no_traces) = with_traces(&tempo, &config, measured).await;
-    let Some(report) = Report::new(&config, traced, left_out.clone(), no_traces) else {
-        bail!("no iteration is without a failed die; the last: {}", left_out.last().map_or("none", |reason| reason));
+
+    let tempo = tempo_client::Client { http: client, base: config.tempo_url.clone() };
+    let (mut timeline, mut no_traces) = (None, None);
+    for iteration in &mut measured {
+        match BatchTrace::fetch(&tempo, &config, iteration.trace_id.as_deref()).await {
+            Ok(trace) => {
+                iteration.add(&trace);
+                timeline = Some(trace);
+            }
+            Err(error) => {
+                (timeline, no_traces) = (None, Some(format!("{error:#}")));
+                // One trace that does not come is enough to know: waiting for each would take long.
+                break;
+            }
+        }
+    }
+    let last = left_out.last().cloned();
+    let Some(report) = Report::new(&config, measured, left_out, timeline, no_traces) else {
+        bail!("no iteration is without a failed die; the last: {}", last.unwrap_or_default());
     };
     let mut stdout = std::io::stdout().lock();
     let written = match config.json() {
@@ -60,28 +75,4 @@ async fn measure(config: Config) -> anyhow::Result<()> {
         false => write!(stdout, "{report}"),
     };
     written.context("stdout was closed")
-}
-
-/// Adds the trace of each batch, or says why there are none.
-async fn with_traces(
-    tempo: &tempo_client::Client,
-    config: &Config,
-    measured: Vec<Iteration>,
-) -> (Vec<Traced>, Option<String>) {
-    let (mut traced, mut missing) = (Vec::new(), None);
-    for iteration in measured {
-        // One trace that does not come is enough to know: waiting for each would take long.
-        let trace = match missing {
-            Some(_) => None,
-            None => match BatchTrace::fetch(tempo, config, iteration.trace_id.as_deref()).await {
-                Ok(trace) => Some(trace),
-                Err(error) => {
-                    missing = Some(format!("{error:#}"));
-                    None
-                }
-            },
-        };
-        traced.push((iteration, trace));
-    }
-    (traced, missing)
 }

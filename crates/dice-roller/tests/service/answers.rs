@@ -2,11 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::common::{eventually, get, get_json, start};
 use opentelemetry::trace::{SpanKind, Status};
 use opentelemetry_sdk::trace::SpanData;
 use serde_json::json;
-use telemetry::testing::{TestService, attribute};
+use telemetry::testing::attribute;
+
+use crate::common::{TestService, eventually, get, get_json, start};
 
 /// The server span of dice-roller; die-service's has another route.
 async fn server_span(service: &TestService, name: &str) -> SpanData {
@@ -299,7 +300,7 @@ async fn a_client_that_goes_away_cancels_its_batch() {
     let url = format!("{}/roll-async?die=fair&times=20", service.url);
     let gone = reqwest::Client::new().get(url).timeout(Duration::from_millis(300)).send().await;
     assert!(gone.unwrap_err().is_timeout());
-    eventually("the rolls stop", || service.metric("async_rolls_in_progress") == Some(0.0)).await;
+    eventually("the rolls stop", || (service.metric("async_rolls_in_progress") == Some(0.0)).then_some(())).await;
 
     let server = server_span(&service, "GET /roll-async").await;
     assert_eq!(attribute(&server, "error.type"), "cancelled");
@@ -328,7 +329,7 @@ async fn the_callers_deadline_ends_the_batch() {
     };
     let (status, body) = send("200").await;
     assert_eq!(status, 504, "{body}");
-    eventually("the rolls stop", || service.metric("async_rolls_in_progress") == Some(0.0)).await;
+    eventually("the rolls stop", || (service.metric("async_rolls_in_progress") == Some(0.0)).then_some(())).await;
     assert_eq!(rolls_of(&service).len(), 20);
     let server = server_span(&service, "GET /roll-async").await;
     assert!(matches!(server.status, Status::Error { .. }));

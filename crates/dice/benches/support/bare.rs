@@ -1,10 +1,11 @@
 //! dice-roller as it would be without telemetry: the same routes, parameters, call to die-service behind the same kind of
 //! circuit breaker, limits, chance and responses, on the same libraries; no spans, no log lines, no metrics.
 //!
-//! It also lacks what surrounds the handlers (time limits of connections, deadlines, drain, response headers of a
-//! page), so what these cost counts as telemetry's.
+//! It also lacks the layers of `service` (time limits of connections, deadlines, drain, response headers of a page), so
+//! what these cost counts as telemetry's.
 
 use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use http::{Method, StatusCode};
 use rand::RngExt;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
-use telemetry::Query;
+use service::{Parameters, Query};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::util::BoxCloneSyncService;
@@ -39,7 +40,7 @@ struct Shared {
     admitted: Arc<Semaphore>,
 }
 
-/// As in `telemetry/breaker.rs`, without what is counted there.
+/// As in `service/src/breaker.rs`, without what is counted there.
 type Breaker = BoxCloneSyncService<reqwest::Request, reqwest::Response, CircuitBreakerError<reqwest::Error>>;
 
 #[derive(Deserialize)]
@@ -53,6 +54,26 @@ struct Die {
 struct Specification {
     faces: Arc<[i64]>,
     error_rate: f64,
+}
+
+#[derive(Deserialize)]
+struct RollQuery {
+    die: String,
+}
+
+impl Parameters<Shared> for RollQuery {}
+
+#[derive(Deserialize)]
+struct RollAsyncQuery {
+    die: String,
+    times: u32,
+    concurrency: Option<u32>,
+}
+
+impl Parameters<Shared> for RollAsyncQuery {
+    fn range(name: &str, _: &Shared, number: &dyn Fn(&str) -> Option<u64>) -> RangeInclusive<u64> {
+        if name == "concurrency" { 1..=number("times").unwrap_or(20) } else { 1..=20 }
+    }
 }
 
 #[derive(Serialize)]
@@ -102,17 +123,17 @@ pub(crate) fn run(port: u16, die_service_url: &Url) -> anyhow::Result<()> {
     })
 }
 
-async fn roll(State(shared): State<Shared>, query: Query) -> Result<Json<Rolled>, Response> {
-    let identifier = query.text("die").map_err(IntoResponse::into_response)?;
+async fn roll(State(shared): State<Shared>, Query(query): Query<RollQuery>) -> Result<Json<Rolled>, Response> {
     let _admission = shared.admit(1).map_err(IntoResponse::into_response)?;
-    let die = shared.find(&identifier).await?;
+    let die = shared.find(&query.die).await?;
     Ok(Json(Rolled { roll: shared.roll(&die).await? }))
 }
 
-async fn roll_async(State(shared): State<Shared>, query: Query) -> Result<Json<BatchRolled>, Response> {
-    let identifier = query.text("die").map_err(IntoResponse::into_response)?;
-    let count = query.number("times", 1..=20).map_err(IntoResponse::into_response)?;
-    let concurrency = query.optional_number("concurrency", 1..=count).map_err(IntoResponse::into_response)?;
+async fn roll_async(
+    State(shared): State<Shared>,
+    Query(query): Query<RollAsyncQuery>,
+) -> Result<Json<BatchRolled>, Response> {
+    let RollAsyncQuery { die: identifier, times: count, concurrency } = query;
     let _admission = shared.admit(count).map_err(IntoResponse::into_response)?;
     let die = shared.find(&identifier).await?;
     let turns = Semaphore::new(concurrency.unwrap_or(count) as usize);

@@ -1,5 +1,5 @@
 //! The requests: a closed loop on connections that stay open, as cheap as the operating system allows, because it
-//! shares its core with the service's upstreams.
+//! shares its core with the service's neighbours.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{quantile, sorted};
 
-/// How often one request is made to one service.
+/// How often one thing is asked of one service.
 #[derive(Debug, Clone)]
 pub(crate) struct Load {
     pub(crate) to: SocketAddr,
@@ -27,14 +27,33 @@ pub(crate) struct Load {
     pub(crate) time: Duration,
     /// Requests a second, where it shall not be as many as possible.
     pub(crate) rate: Option<f64>,
+    /// Pauses, where what is measured cannot keep up.
+    pub(crate) bursts: Option<Bursts>,
+}
+
+/// Load and none in turns, for all connections at the same time. Within a burst a service is as busy as without pauses,
+/// so that a request costs the same.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bursts {
+    pub(crate) load: Duration,
+    pub(crate) pause: Duration,
+}
+
+impl Bursts {
+    /// How long to wait, so long after the first burst began.
+    fn wait(self, elapsed: Duration) -> Duration {
+        let period = (self.load + self.pause).as_nanos().max(1);
+        let into = Duration::from_nanos((elapsed.as_nanos() % period) as u64);
+        if into < self.load { Duration::ZERO } else { self.load + self.pause - into }
+    }
 }
 
 /// What came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// All responses, those of the warm-up too.
+    /// All requests that were responses, the warm-up's too.
     pub(crate) responses: u64,
-    /// Those with another status than 200.
+    /// Those that were responses with anything but 200.
     pub(crate) failed: u64,
     /// Of those that ended in the measured time: milliseconds each, in ascending order.
     latencies: Vec<f64>,
@@ -49,7 +68,7 @@ impl Outcome {
         self.in_time as f64 / self.seconds
     }
 
-    /// Milliseconds within which the share `q` of the responses came.
+    /// Milliseconds within which the share `q` was responses.
     pub(crate) fn latency(&self, q: f64) -> f64 {
         quantile(&self.latencies, q)
     }
@@ -59,7 +78,7 @@ impl Load {
     /// Sends the requests; each that has begun by the end is waited for.
     ///
     /// # Errors
-    /// When a connection fails or a response is not HTTP.
+    /// When a connection fails or an answer is not HTTP.
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
         let begin = Instant::now();
         let (load, sent) = (Arc::new(self), Arc::new(AtomicU64::new(0)));
@@ -95,57 +114,60 @@ impl Load {
                 let planned = sent.fetch_add(1, Ordering::Relaxed) as f64 / rate;
                 sleep_until(begin + Duration::from_secs_f64(planned)).await;
             }
-            let sent = Instant::now();
-            if sent >= end {
+            if let Some(bursts) = self.bursts {
+                sleep(bursts.wait(begin.elapsed())).await;
+            }
+            let asked = Instant::now();
+            if asked >= end {
                 return Ok(outcome);
             }
             let succeeded = connection.exchange().await?;
-            let received = Instant::now();
+            let responses = Instant::now();
             outcome.responses += 1;
             outcome.failed += u64::from(!succeeded);
-            if received >= measured_from {
-                outcome.latencies.push((received - sent).as_secs_f64() * 1000.0);
-                outcome.in_time += u64::from(received < end);
+            if responses >= measured_from {
+                outcome.latencies.push((responses - asked).as_secs_f64() * 1000.0);
+                outcome.in_time += u64::from(responses < end);
             }
         }
     }
 }
 
-/// One connection that repeats the same request.
+/// One connection that asks the same again and again.
 struct Connection {
     stream: TcpStream,
     request: String,
-    response: Vec<u8>,
+    answer: Vec<u8>,
 }
 
 impl Connection {
     async fn open(to: SocketAddr, path: &str) -> std::io::Result<Self> {
         let stream = TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, request: format!("GET {path} HTTP/1.1\r\nhost: {to}\r\n\r\n"), response: Vec::new() })
+        Ok(Self { stream, request: format!("GET {path} HTTP/1.1\r\nhost: {to}\r\n\r\n"), answer: Vec::new() })
     }
 
-    /// One request and its whole response; returns whether that is a 200.
+    /// One request and its whole answer; returns whether that is a 200.
     async fn exchange(&mut self) -> anyhow::Result<bool> {
         self.stream.write_all(self.request.as_bytes()).await?;
-        self.response.clear();
+        self.answer.clear();
         let mut length = None;
         loop {
-            ensure!(self.stream.read_buf(&mut self.response).await? > 0, "the service closed a connection");
+            ensure!(self.stream.read_buf(&mut self.answer).await? > 0, "the service closed a connection");
             if length.is_none() {
-                length = whole_length(&self.response)?;
+                length = whole_length(&self.answer)?;
             }
-            if length == Some(self.response.len()) {
-                return Ok(self.response.starts_with(b"HTTP/1.1 200"));
+            if length == Some(self.answer.len()) {
+                return Ok(self.answer.starts_with(b"HTTP/1.1 200"));
             }
         }
     }
 }
 
 /// Head and body together, once the head is there.
-fn whole_length(response: &[u8]) -> anyhow::Result<Option<usize>> {
-    let Some(head) = response.windows(4).position(|end| end == b"\r\n\r\n") else { return Ok(None) };
-    let text = std::str::from_utf8(&response[..head])?;
+fn whole_length(answer: &[u8]) -> anyhow::Result<Option<usize>> {
+    let Some(head) = answer.windows(4).position(|end| end == b"\r\n\r\n") else { return Ok(None) };
+    let text = std::str::from_utf8(&answer[..head])?;
     let body = text.lines().find_map(|line| line.strip_prefix("content-length: ")).context("an answer of no length")?;
     Ok(Some(head + 4 + body.parse::<usize>()?))
 }

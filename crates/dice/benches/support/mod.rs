@@ -1,8 +1,9 @@
 //! What the benchmarks share. Each is a program that prints tables; none gives a verdict, only a goal to compare with.
 //!
 //! Reading order: `settings.rs` (what one can set), `cores.rs` (who runs where), `process.rs` (a real service, and what
-//! the operating system says of it), `system.rs` (all three), `bare.rs` (dice-roller without telemetry), `sink.rs` and
-//! `die.rs` (its upstreams), `load.rs` (the requests), `report.rs` (the tables).
+//! the operating system says of it), `system.rs` (all three), `bare.rs` (dice-roller without telemetry), `published.rs`
+//! (the one with published crates), `sink.rs` and `die.rs` (the services beside it), `load.rs` (the requests), `report.rs`
+//! (the tables).
 
 #![allow(dead_code)] // each benchmark uses its own part
 
@@ -11,6 +12,7 @@ pub(crate) mod cores;
 pub(crate) mod die;
 pub(crate) mod load;
 pub(crate) mod process;
+pub(crate) mod published;
 pub(crate) mod report;
 pub(crate) mod settings;
 pub(crate) mod sink;
@@ -20,10 +22,13 @@ use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
 /// What the Dockerfile sets: see there.
-pub(crate) const SHIPPED_QUEUE: [(&str, &str); 3] = [
-    ("OTEL_BSP_MAX_QUEUE_SIZE", "131072"),
-    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8192"),
+pub(crate) const SHIPPED_QUEUE: [(&str, &str); 6] = [
+    ("OTEL_BSP_MAX_QUEUE_SIZE", "16384"),
+    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2048"),
     ("OTEL_BSP_SCHEDULE_DELAY", "1000"),
+    ("OTEL_BLRP_MAX_QUEUE_SIZE", "16384"),
+    ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "2048"),
+    ("OTEL_BLRP_SCHEDULE_DELAY", "1000"),
 ];
 
 /// The runtime of load, stub and sink.

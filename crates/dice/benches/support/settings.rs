@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
-use telemetry::config::within;
+use service::settings::within;
 
 /// The settings of a benchmark. Each has its own defaults, chosen so that its numbers are worth printing.
 #[derive(Debug, Clone, clap::Parser)]

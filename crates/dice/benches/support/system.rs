@@ -11,14 +11,15 @@ pub(crate) struct System {
 }
 
 impl System {
-    /// Starts all three with the shipped queue and no other setting than the longest simulated work of a roll. Spans go
+    /// Starts all three with the shipped queue, this span processor and the longest simulated work of a roll. Spans go
     /// to `sink`.
     ///
     /// # Errors
     /// When one cannot be started.
-    pub(crate) fn start(sink: &Sink, roll_delay_max_ms: u64) -> anyhow::Result<Self> {
+    pub(crate) fn start(sink: &Sink, span_processor: &str, roll_delay_max_ms: u64) -> anyhow::Result<Self> {
         let (otlp, delay) = (sink.url(), roll_delay_max_ms.to_string());
         let mut all = SHIPPED_QUEUE.to_vec();
+        all.push(("SPAN_PROCESSOR", span_processor));
         all.extend([("OTEL_EXPORTER_OTLP_ENDPOINT", otlp.as_str()), ("ROLL_DELAY_MAX_MS", &delay)]);
 
         let mut die_service = Process::service("die-service", &all)?;

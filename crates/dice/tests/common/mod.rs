@@ -9,11 +9,11 @@ pub(crate) mod backend;
 pub(crate) mod prometheus;
 pub(crate) mod service;
 
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 use tempo_client::Trace;
-use test_support::{Process, Response, http};
+use test_support::{Process, Response, eventually, http, ports};
 
 use backend::Backend;
 
@@ -29,6 +29,9 @@ pub(crate) struct System {
     pub(crate) backend: Backend,
 }
 
+/// Where the parts of a system listen, before the offset.
+pub(crate) const PORTS: [u16; 5] = [3200, 4318, 8106, 8107, 8108];
+
 /// Where the parts of one system listen.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ports {
@@ -36,13 +39,18 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    /// Another offset at each call, and other ones in each process.
+    /// Ports that are free: another offset at each call, and other ones in each process. All are below those of
+    /// [`ports::free`], and so below those that the system gives to clients.
     pub(crate) fn next() -> Self {
-        static CALLS: AtomicU16 = AtomicU16::new(0);
-        let call = CALLS.fetch_add(1, Ordering::Relaxed) % 20;
-        let process = std::process::id() % 250;
+        static CALLS: AtomicU32 = AtomicU32::new(0);
         // Steps of 10 keep 8106, 8107 and 8108 of two systems apart.
-        Self { offset: 1000 + (process as u16) * 200 + call * 10 }
+        let next = || CALLS.fetch_add(1, Ordering::Relaxed) + std::process::id() * 61;
+        let mut systems = (0..1000).map(|_| Self { offset: 1000 + (next() % 1000) as u16 * 10 });
+        systems.find(|system| system.are_free()).unwrap()
+    }
+
+    pub(crate) fn are_free(self) -> bool {
+        PORTS.iter().all(|port| ports::is_free(port + self.offset))
     }
 
     pub(crate) fn frontend(self) -> String {
@@ -73,19 +81,18 @@ pub(crate) fn launch(environment: &[(&str, &str)]) -> (Process, Ports) {
 
 /// Starts `dice` without a subcommand, on ports that are free, and waits until it writes `text`.
 pub(crate) fn launch_until(text: &str, environment: &[(&str, &str)]) -> (Process, Ports) {
-    for _ in 0..20 {
+    // The ports were free a moment ago; another process may have taken them since.
+    eventually("a system whose ports stay free", || {
         let ports = Ports::next();
         let launcher = dice(&["--port-offset", &ports.offset.to_string()], environment);
         let not_free = |line: &str| line.contains("taken") || line.contains("cannot listen");
-        if !not_free(&launcher.wait_for(|line| line.contains(text) || not_free(line))) {
-            return (launcher, ports);
-        }
-    }
-    panic!("no free ports after 20 tries");
+        let line = launcher.wait_for(|line| line.contains(text) || not_free(line));
+        (!not_free(&line)).then_some((launcher, ports))
+    })
 }
 
 impl System {
-    /// Starts the system with these settings. Its log lines are JSON, its spans are in a backend that outlives it.
+    /// Starts the system with these settings. Its log lines are JSON, its spans are in a backend that runs on after it.
     pub(crate) fn start(environment: &[(&str, &str)]) -> Self {
         let backend = Backend::start();
         let own = [("LOG_FORMAT", "json"), ("OTEL_EXPORTER_OTLP_ENDPOINT", backend.otlp.as_str())];

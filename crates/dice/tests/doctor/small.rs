@@ -10,7 +10,7 @@ use test_support::http;
 
 use crate::server::{self, Server};
 
-/// Answers as the collector's extension `health_check`.
+/// Responds as the collector's extension `health_check`.
 pub(crate) fn collector(healthy: bool) -> Server {
     Server::start(move |_| match healthy {
         true => server::json(200, &json!({ "status": "Server available", "stand-in": "for the collector" })),

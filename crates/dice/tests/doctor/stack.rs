@@ -102,12 +102,12 @@ fn whole_stack_passes_and_each_broken_hop_is_named() {
         .extend(prometheus.iter().map(|(prometheus, hop, words)| Case::new("prometheus", &prometheus.url, hop, words)));
 
     let unhealthy = collector(false);
-    cases.push(Case::new("collector", &unhealthy.url, "collector", "answers 503"));
+    cases.push(Case::new("collector", &unhealthy.url, "collector", "responds with 503"));
 
     let lokis = [
         (Broken::Drops("die-service"), "'Die specification requested' (die-service)"),
         (Broken::MixesSpans, "not that of async_roll_4"),
-        (Broken::Fails, "Loki answers 500"),
+        (Broken::Fails, "Loki responds with 500"),
     ]
     .map(|(broken, words)| (loki.serve(broken), words));
     cases.extend(lokis.iter().map(|(loki, words)| Case::new("loki", &loki.url, "log lines", words)));
@@ -177,7 +177,7 @@ fn grafana_changes() -> [(Change, &'static str, &'static str); 10] {
             LINKS,
             "exemplar → trace is not there",
         ),
-        ((DASHBOARD, |response| *response = Value::Null), "Grafana dashboard", "answers 404"),
+        ((DASHBOARD, |response| *response = Value::Null), "Grafana dashboard", "responds with 404"),
         ((DASHBOARD, |response| first_query(response)["expr"] = "upp".into()), PANELS, "have no data: 'Services up'"),
         (
             (DASHBOARD, |response| first_query(response)["expr"] = "sum(".into()),

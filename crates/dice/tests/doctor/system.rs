@@ -46,7 +46,7 @@ fn whole_system_passes_and_absent_backends_are_skipped() {
 ok       die-service ready
 ok       dice-roller ready
 ok       frontend ready
-ok       batch answered
+ok       batch rolled
 ok       trace continued
 ok       metrics moved
 ok       spans exported
@@ -95,7 +95,7 @@ fn stopped_service_is_named() {
         let report = doctor(&flags, &["--json", "--wait=1"]);
         let url = flags.iter().find_map(|flag| flag.strip_prefix(&format!("--{stopped}-url="))).unwrap();
         report.assert_breaks_at(&format!("{stopped} ready"), &[url, "Connection refused"]);
-        assert_eq!(report.hop("batch answered").0, "skipped");
+        assert_eq!(report.hop("batch rolled").0, "skipped");
     };
     ["die-service", "dice-roller", "frontend"].into_iter().for_each(hop);
 }
@@ -104,7 +104,7 @@ fn stopped_service_is_named() {
 fn wrong_upstream_address_breaks_batch() {
     let wrong = [("DIE_SERVICE_URL", NOWHERE)];
     let system = System::start(Settings { dice_roller: &wrong, ..Settings::default() });
-    system.check(&["--wait=5"]).assert_breaks_at("batch answered", &["503", "DIE_SERVICE_URL of dice-roller"]);
+    system.check(&["--wait=5"]).assert_breaks_at("batch rolled", &["503", "DIE_SERVICE_URL of dice-roller"]);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn two_die_services_break_batch() {
     let file = dice_file("two", r#"{ "other": { "faces": [1], "error_rate": 0 } }"#);
     let other = Service::start("die-service", &[("DIE_SPECIFICATIONS", &*file)]);
     let system = System::start(Settings { dice_roller: &[("DIE_SERVICE_URL", &*other.url)], ..Settings::default() });
-    system.check(&["--wait=5"]).assert_breaks_at("batch answered", &["404", "another die-service"]);
+    system.check(&["--wait=5"]).assert_breaks_at("batch rolled", &["404", "another die-service"]);
     std::fs::remove_file(file).unwrap();
 }
 
@@ -121,7 +121,7 @@ fn die_that_fails_breaks_batch() {
     let file = dice_file("failing", r#"{ "fair": { "faces": [1], "error_rate": 1 } }"#);
     let dice = [("DIE_SPECIFICATIONS", &*file)];
     let system = System::start(Settings { die_service: &dice, ..Settings::default() });
-    system.check(&["--wait=5"]).assert_breaks_at("batch answered", &["500", "error_rate of 0"]);
+    system.check(&["--wait=5"]).assert_breaks_at("batch rolled", &["500", "error_rate of 0"]);
     std::fs::remove_file(file).unwrap();
 }
 
@@ -131,7 +131,7 @@ fn missing_die_breaks_batch() {
     let dice = [("DIE_SPECIFICATIONS", &*file)];
     let system = System::start(Settings { die_service: &dice, ..Settings::default() });
     let words = ["does not know the die 'fair'", "DIE_SPECIFICATIONS"];
-    system.check(&["--wait=5"]).assert_breaks_at("batch answered", &words);
+    system.check(&["--wait=5"]).assert_breaks_at("batch rolled", &words);
     std::fs::remove_file(file).unwrap();
 }
 
@@ -186,11 +186,13 @@ fn exclusive_fails_beside_other_traffic() {
 
 #[test]
 fn spans_without_receiver_are_named() {
-    for (setting, value, words) in [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", NOWHERE, ["dice-roller lost", "OTEL_EXPORTER_OTLP_ENDPOINT"]),
-        ("OTEL_TRACES_EXPORTER", "none", ["0 of 7 spans have left dice-roller", "OTEL_TRACES_EXPORTER"]),
+    let nowhere = ("OTEL_EXPORTER_OTLP_ENDPOINT", NOWHERE);
+    for (settings, words) in [
+        (&[nowhere, ("OTEL_EXPORTER_OTLP_TIMEOUT", "200")][..], ["dice-roller lost", "OTEL_EXPORTER_OTLP_ENDPOINT"]),
+        (&[nowhere], ["0 of 7 spans have left dice-roller", "OTEL_EXPORTER_OTLP_ENDPOINT"]),
+        (&[("OTEL_TRACES_EXPORTER", "none")], ["0 of 7 spans have left dice-roller", "OTEL_TRACES_EXPORTER"]),
     ] {
-        let system = System::start(Settings { dice_roller: &[(setting, value)], ..Settings::default() });
+        let system = System::start(Settings { dice_roller: settings, ..Settings::default() });
         system.check(&["--wait=5"]).assert_breaks_at("spans exported", &words);
     }
 }

@@ -87,5 +87,5 @@ fn forged_context_is_dropped_and_limits_are_kept() {
     }
     assert!(service.lines_of("Panic").is_empty());
     check_labels(&service);
-    figure(&format!("{} forged or broken contexts: each answered 200, handed on only what is valid", cases.len()));
+    figure(&format!("{} forged or broken contexts: each got 200, handed on only what is valid", cases.len()));
 }

@@ -161,7 +161,7 @@ impl Operation {
     fn check(&self, Request { target, may_fail }: &Request, reply: &Response) {
         let status = reply.status.to_string();
         let class = format!("{}XX", &status[..1]);
-        let named = self.responses.get(&status).or_else(|| self.responses.get(&class));
+        let named = [&*status, &class, "default"].iter().find_map(|key| self.responses.get(*key));
         let named = named.unwrap_or_else(|| panic!("{target}: {status} is not named: {}", reply.text()));
         assert!(reply.status < 500 || (reply.status == 500 && *may_fail), "{target}: {status} {}", reply.text());
         let kind = reply.header("content-type").unwrap_or_default().split(';').next().unwrap();

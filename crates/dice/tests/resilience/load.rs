@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use test_support::raw::Connection;
 
+use crate::bound;
+
 /// Clients under way.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
@@ -82,6 +84,11 @@ fn send_to(url: &str, target: &str, manner: Manner, stop: &AtomicBool) -> Tally 
         }
     }
     tally
+}
+
+/// The p99 at which requests were delayed by what happens beside them, where it is `healthy` without.
+pub(crate) fn delayed(healthy: Duration) -> Duration {
+    bound(3 * healthy + Duration::from_millis(100), healthy / 2)
 }
 
 impl Tally {

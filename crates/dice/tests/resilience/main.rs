@@ -26,6 +26,14 @@ mod stdout;
 mod stop;
 mod upstreams;
 
+use std::time::Duration;
+
+/// A bound for a time: `alone` on a machine that does nothing else, and more on a busy one, where `baseline`, a time of
+/// the same run without the fault, is longer too.
+fn bound(alone: Duration, baseline: Duration) -> Duration {
+    alone.max(20 * baseline)
+}
+
 /// A figure for `docs/RELIABILITY.md`.
 fn figure(text: &str) {
     eprintln!("figure: {text}");

@@ -4,19 +4,21 @@
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
-use tempo_client::{Status, Trace};
+use tempo_client::{StatusCode, Trace};
 
 use test_support::{Response, eventually, http, raw::Connection};
 
 use crate::common::backend::{Backend, One};
 use crate::common::service::{NO_EXPORT, Service};
-use crate::figure;
 use crate::load::{Load, Manner, STEADY};
 use crate::proxy::{Line, Proxy};
+use crate::{bound, figure};
 
 const TARGET: &str = "/roll?die=fair";
-/// A breaker pauses for one second; what a busy machine adds is not the breaker's.
-const RECOVERY: Duration = Duration::from_millis(1250);
+/// How long a breaker pauses before its trial call.
+const PAUSE: Duration = Duration::from_secs(1);
+/// What it may take beyond that until a request succeeds.
+const TRIAL: Duration = Duration::from_millis(250);
 
 /// A service and the upstream that it calls.
 struct Pair {
@@ -73,7 +75,7 @@ impl Pair {
         self.caller.metric(&format!(r#"circuit_breaker_state{{target="{}"}}"#, self.target))
     }
 
-    /// Answers of a status class, as the caller counts them.
+    /// Responses of a status class, as the caller counts them.
     fn counted(&self, class: &str) -> usize {
         self.caller.metric(&format!(r#"http_requests_total{{handler="/roll",method="GET",status="{class}"}}"#)) as usize
     }
@@ -111,7 +113,12 @@ fn killed_dice_roller_opens_breaker_and_is_used_again_after_restart() {
 
 fn killed(mut pair: Pair) {
     let service = if pair.target == "die-service" { "dice-roller" } else { "frontend" };
-    assert_eq!(pair.send(1).status, 200);
+    let healthy = Load::start(&pair.caller.url, TARGET, STEADY);
+    sleep(Duration::from_millis(500));
+    let healthy = healthy.stop();
+    assert_eq!(healthy.count(200), healthy.responses.len(), "{}", healthy.statuses());
+    let (before_quick, before) = pair.quick();
+    let healthy_share = before_quick / before;
     pair.callee.kill();
 
     // Five failures in a row open the breaker; the next request makes no call.
@@ -121,7 +128,7 @@ fn killed(mut pair: Pair) {
     let failed = pair.trace(11, 2);
     assert_eq!(failed.one("GET", "CLIENT", service).attributes["error.type"], "connection_error");
     let server = failed.one("GET /roll", "SERVER", service);
-    assert_eq!((server.status, &server.attributes["http.response.status_code"]), (Status::Error, &503.into()));
+    assert_eq!((server.status.code, &server.attributes["http.response.status_code"]), (StatusCode::Error, &503.into()));
     let opening = pair.trace(15, 2);
     let mut events = opening.spans.iter().flat_map(|span| &span.events);
     assert!(
@@ -144,14 +151,16 @@ fn killed(mut pair: Pair) {
     sleep(Duration::from_millis(300));
     let tally = load.stop();
     let share = (quick - before_quick) / (all - before);
-    assert!(share > 0.9, "{share} of the answers took less than 5 ms");
+    // On a busy machine fewer of any responses are so quick.
+    assert!(share > (healthy_share - 0.05).min(0.9), "{share} took less than 5 ms, {healthy_share} before");
     let recovery = tally.first_after(back, 200).unwrap();
-    assert!(recovery < RECOVERY, "{recovery:?}");
+    let p99 = healthy.quantile(0.99);
+    assert!(recovery < PAUSE + bound(TRIAL, p99), "{recovery:?}, p99 {p99:?} before");
     let after = tally.between(back + recovery, Instant::now());
     assert_eq!(after.count(200), after.responses.len(), "{}", after.statuses());
 
     assert_eq!((tally.lost, tally.responses.len()), (0, tally.count(200) + tally.count(503)), "{}", tally.statuses());
-    assert_eq!(pair.counted("2xx"), tally.count(200) + 1);
+    assert_eq!(pair.counted("2xx"), tally.count(200) + healthy.responses.len());
     assert_eq!(pair.counted("5xx"), tally.count(503) + 6);
     if pair.calls == "die_service_requests_total" {
         let without_die = pair.caller.sum(pair.calls, "connection_error") + pair.caller.sum(pair.calls, "circuit_open");
@@ -182,6 +191,9 @@ fn suspended_dice_roller_is_a_timeout_until_it_resumes() {
 /// SIGSTOP: the connection is there, the upstream does nothing.
 fn stopped(pair: Pair) {
     assert_eq!(pair.send(1).status, 200);
+    let sent = Instant::now();
+    assert_eq!(pair.send(2).status, 200);
+    let healthy = sent.elapsed();
     pair.callee.freeze();
     let sent = Instant::now();
     let waiting: Vec<_> = (11..=15)
@@ -195,7 +207,7 @@ fn stopped(pair: Pair) {
         assert_eq!(reply.join().unwrap().status, 504);
     }
     let took = sent.elapsed();
-    assert!(took >= pair.limit && took < pair.limit + Duration::from_secs(2), "{took:?}");
+    assert!(took >= pair.limit && took < pair.limit + bound(Duration::from_secs(2), healthy), "{took:?}");
     assert_eq!((pair.send(16).status, pair.breaker()), (503, 2.0));
     assert_eq!(pair.caller.sum(pair.calls, "timeout"), 5.0);
     let trace = pair.trace(11, 2);
@@ -209,7 +221,7 @@ fn stopped(pair: Pair) {
     sleep(Duration::from_millis(200));
     let tally = load.stop();
     let recovery = tally.first_after(back, 200).unwrap();
-    assert!(recovery < RECOVERY, "{recovery:?}");
+    assert!(recovery < PAUSE + bound(TRIAL, healthy), "{recovery:?}, {healthy:?} before");
     pair.check_transitions();
     figure(&format!(
         "{} stopped (SIGSTOP): five requests at once saw 504 within {took:?}, the next 503; first 200 {recovery:?} \
@@ -276,7 +288,10 @@ fn services_may_start_in_any_order() {
     let back = Instant::now();
     eventually("a roll", || (frontend.get(TARGET).status == 200).then_some(()));
     let recovery = back.elapsed();
-    assert!(recovery < RECOVERY, "{recovery:?}");
+    let sent = Instant::now();
+    assert_eq!(frontend.get(TARGET).status, 200);
+    let healthy = sent.elapsed();
+    assert!(recovery < PAUSE + bound(TRIAL, healthy), "{recovery:?}, {healthy:?} later");
     assert!(frontend.get("/").text().contains("extreme"), "the page has the dice now");
     figure(&format!("frontend, then dice-roller, then die-service started: first roll {recovery:?} after the last"));
 }

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tempo_client::Span;
 
-use test_support::{eventually, http};
+use test_support::{OtlpReceiver, eventually, http};
 
 use crate::common::backend::Backend;
 use crate::common::service::Service;
@@ -18,6 +18,8 @@ pub(crate) struct Seen {
     pub(crate) spans: Vec<Span>,
     /// Every log line, as JSON.
     pub(crate) lines: Vec<Value>,
+    /// Event name and message of each log record.
+    pub(crate) records: Vec<(String, String)>,
     /// `/metrics` of each service, by its name.
     pub(crate) metrics: Vec<(&'static str, String)>,
 }
@@ -29,7 +31,11 @@ pub(crate) fn make() -> Seen {
     let dice = r#"{"fair": {"faces": [1, 2], "error_rate": 0}, "broken": {"faces": [1], "error_rate": 1}}"#;
     let file: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "signals-dice.json"].iter().collect();
     std::fs::write(&file, dice).unwrap();
+    let receiver = OtlpReceiver::start();
+    let log_records = format!("{}/v1/logs", receiver.url);
     let common = [
+        ("OTEL_LOGS_EXPORTER", "otlp"),
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &*log_records),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", backend.otlp.as_str()),
         ("OTEL_BSP_SCHEDULE_DELAY", "200"),
         ("DIE_SPECIFICATIONS", file.to_str().unwrap()),
@@ -96,7 +102,12 @@ pub(crate) fn make() -> Seen {
     traces.extend(lines.iter().filter_map(|line| line["trace_id"].as_str().map(str::to_owned)));
     traces.sort_unstable();
     traces.dedup();
-    Seen { spans: traces.iter().flat_map(|id| backend.trace(id, 1).spans).collect(), lines, metrics }
+    Seen {
+        spans: traces.iter().flat_map(|id| backend.trace(id, 1).spans).collect(),
+        lines,
+        records: receiver.events(),
+        metrics,
+    }
 }
 
 /// A client that requests a long batch and closes its connection.

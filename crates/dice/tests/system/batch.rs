@@ -1,7 +1,7 @@
 //! The parameters of a batch, and how its trace shows them: fewer rolls at once, and rolls that fail.
 
 use serde_json::{Value, json};
-use tempo_client::{Span, Status, Trace};
+use tempo_client::{Span, StatusCode, Trace};
 
 use test_support::Response;
 
@@ -55,7 +55,7 @@ fn best_effort_returns_successful_rolls_and_parent_has_their_order() {
     let (response, trace) = batch("die=extreme&strategy=best-effort");
     let (rolls, body) = (rolls(&trace), response.json());
     assert_eq!(at_once(&rolls), 10);
-    let failed: Vec<_> = (0..10).filter(|index| rolls[*index].status == Status::Error).collect();
+    let failed: Vec<_> = (0..10).filter(|index| rolls[*index].status.code == StatusCode::Error).collect();
     assert!((1..10).contains(&failed.len()), "this seed shows nothing: {failed:?}");
     let error = "Die 'extreme' failed!";
     assert_eq!(body["failed"], failed.iter().map(|index| json!({"index": index, "error": error})).collect::<Value>());
@@ -65,7 +65,7 @@ fn best_effort_returns_successful_rolls_and_parent_has_their_order() {
     assert_eq!(body["count"], 10);
 
     let request = trace.one("GET /roll-async", "SERVER", "dice-roller");
-    assert_eq!((request.status, &request.attributes["async.total_result"]), (Status::Unset, &body["total"]));
+    assert_eq!((request.status.code, &request.attributes["async.total_result"]), (StatusCode::Unset, &body["total"]));
     let mut by_end: Vec<_> = (0..10).collect();
     by_end.sort_by_key(|index| rolls[*index].end);
     let completed = request.events.iter().filter(|event| event.name == "roll completed");

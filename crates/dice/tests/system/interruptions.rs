@@ -5,6 +5,7 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 
+use tempo_client::StatusCode;
 use test_support::{eventually, http};
 
 use crate::common::System;
@@ -43,7 +44,7 @@ fn client_that_leaves_cancels_rolls_and_ends_their_spans() {
         assert!(system.log_of("Request not answered").iter().any(|line| line["span_id"] == request.id));
     }
     let call = trace.one("GET", "CLIENT", "frontend");
-    assert!(is_cancelled(call.attributes.get("error.type")), "{call:?}");
+    assert_eq!((call.attributes.get("error.type"), call.status.code), (None, StatusCode::Unset), "{call:?}");
     let rolls = trace.spans.iter().filter(|span| span.name.starts_with("async_roll_"));
     let ended_early = rolls.filter(|roll| is_cancelled(roll.attributes.get("error.type"))).count();
     assert_eq!(ended_early as f64, cancelled);

@@ -1,5 +1,5 @@
-//! What frontend says when dice-roller cannot be had. The neighbours here are stubs where the real one cannot be made
-//! to misbehave like that: one that never answers, one that answers nonsense, one that nobody started.
+//! frontend without a working dice-roller. The upstreams here are stubs where the real one cannot be made to misbehave
+//! like that: one that never responds, one that responds with nonsense, one that does not run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,12 +10,13 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get as route;
 use opentelemetry::trace::Status;
 use serde_json::{Value, json};
-use telemetry::testing::{TestService, attribute};
+use telemetry::testing::attribute;
+use test_support::service::TestService;
 
-use crate::common::{child, eventually, get, get_json, nowhere, serve, start_beside};
+use crate::common::{NOWHERE, child, eventually, get, get_json, serve, start_alone};
 
-async fn beside(roller: Router, flags: &[&str]) -> TestService {
-    start_beside(&serve(roller).await, &nowhere().await, flags).await
+async fn with_roller(roller: Router, flags: &[&str]) -> TestService {
+    start_alone(&serve(roller).await, NOWHERE, flags).await
 }
 
 fn breaker(service: &TestService) -> Option<f64> {
@@ -24,7 +25,7 @@ fn breaker(service: &TestService) -> Option<f64> {
 
 #[tokio::test]
 async fn unreachable_is_503_with_retry_after() {
-    let service = start_beside(&nowhere().await, &nowhere().await, &[]).await;
+    let service = start_alone(NOWHERE, NOWHERE, &[]).await;
     let response = get(&service, "/roll?die=fair").await;
     assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (503, &"1".parse().unwrap()));
     let body: Value = response.json().await.unwrap();
@@ -37,8 +38,8 @@ async fn unreachable_is_503_with_retry_after() {
         ("connection_error".into(), "503".into())
     );
     assert!(matches!(&server.status, Status::Error { description } if description.contains("refused")), "{server:?}");
-    assert!(attribute(&server, "backend.url").ends_with("/roll?die=fair"));
-    assert_eq!(attribute(&server, "backend.status_code"), "", "there was none");
+    assert!(attribute(&call, "url.full").ends_with("/roll?die=fair"));
+    assert_eq!(attribute(&call, "http.response.status_code"), "", "there was none");
     for sample in [
         r#"frontend_requests_total{die_type="unknown",status="connection_error"}"#,
         r#"backend_requests_total{die_type="unknown",status_code="connection_error"}"#,
@@ -53,7 +54,7 @@ async fn unreachable_is_503_with_retry_after() {
 #[tokio::test]
 async fn a_roll_that_takes_longer_than_five_seconds_is_504() {
     let stub = Router::new().route("/roll", route(async || std::future::pending::<()>().await));
-    let service = beside(stub, &[]).await;
+    let service = with_roller(stub, &[]).await;
     let (status, body) = get_json(&service, "/roll?die=fair").await;
     let detail = "dice-roller did not answer within 5.0 s; try again, or roll fewer dice";
     assert_eq!((status, &body["detail"]), (504, &json!(detail)));
@@ -64,7 +65,7 @@ async fn a_roll_that_takes_longer_than_five_seconds_is_504() {
     assert_eq!(counted(r#"backend_requests_total{die_type="unknown",status_code="timeout"}"#), Some(1.0));
 }
 
-/// A dice-roller that rolls what it was told of the time: `x-request-timeout-ms`.
+/// A dice-roller that rolls the time it has: `x-request-timeout-ms`.
 fn telling_the_time() -> Router {
     let time = |headers: &HeaderMap| headers["x-request-timeout-ms"].to_str().unwrap().to_owned();
     let roll = route(async move |headers: HeaderMap| format!(r#"{{"roll":{}}}"#, time(&headers)));
@@ -74,7 +75,7 @@ fn telling_the_time() -> Router {
 
 #[tokio::test]
 async fn the_time_that_is_left_is_handed_on() {
-    let service = beside(telling_the_time(), &[]).await;
+    let service = with_roller(telling_the_time(), &[]).await;
     assert_eq!(get_json(&service, "/roll?die=fair").await.1["roll"], 5_000);
     assert_eq!(get_json(&service, "/roll-async?die=fair&times=2").await.1["total"], 30_000);
     let request = reqwest::Client::new().get(format!("{}/roll-async?die=fair&times=2", service.url));
@@ -94,7 +95,7 @@ async fn an_answer_that_is_no_roll_is_502() {
         (302, r#"{"roll":6}"#),
     ] {
         let stub = Router::new().route("/roll", route(async move || (StatusCode::from_u16(status).unwrap(), answer)));
-        let service = beside(stub, &[]).await;
+        let service = with_roller(stub, &[]).await;
         let (given, body) = get_json(&service, "/roll?die=fair").await;
         assert_eq!(given, 502, "{status} {answer}");
         assert!(body["detail"].as_str().unwrap().contains("DICE_ROLLER_URL"), "{body}");
@@ -103,7 +104,7 @@ async fn an_answer_that_is_no_roll_is_502() {
         assert_eq!(service.metric(r#"frontend_requests_total{die_type="unknown",status="error"}"#), Some(1.0));
     }
     let long = Router::new().route("/roll", route(async || format!(r#"{{"roll":6{}}}"#, " ".repeat(3 << 20))));
-    assert_eq!(get_json(&beside(long, &[]).await, "/roll?die=fair").await.0, 502);
+    assert_eq!(get_json(&with_roller(long, &[]).await, "/roll?die=fair").await.0, 502);
 }
 
 #[tokio::test]
@@ -111,7 +112,7 @@ async fn a_refusal_keeps_status_words_and_retry_after() {
     let busy = (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "7")], r#"{"title":"","status":429,"detail":"Busy"}"#);
     let stub = Router::new().route("/roll", route(async move || busy));
     let stub = stub.route("/roll-async", route(async || (StatusCode::IM_A_TEAPOT, "short and stout")));
-    let service = beside(stub, &[]).await;
+    let service = with_roller(stub, &[]).await;
     let response = get(&service, "/roll?die=fair").await;
     assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (429, &"7".parse().unwrap()));
     let body: Value = response.json().await.unwrap();
@@ -125,7 +126,7 @@ async fn a_refusal_keeps_status_words_and_retry_after() {
 async fn words_of_another_service_are_cut_to_a_bearable_length() {
     let long = format!(r#"{{"title":"","status":500,"detail":"{}"}}"#, "é".repeat(100_000));
     let stub = Router::new().route("/roll", route(async move || (StatusCode::INTERNAL_SERVER_ERROR, long)));
-    let (_, body) = get_json(&beside(stub, &[]).await, "/roll?die=fair").await;
+    let (_, body) = get_json(&with_roller(stub, &[]).await, "/roll?die=fair").await;
     assert_eq!(body["detail"].as_str().unwrap().chars().count(), 1000);
 }
 
@@ -143,7 +144,8 @@ fn silent_at_first(silent: u32, calls: Arc<AtomicU32>) -> Router {
 #[tokio::test]
 async fn the_breaker_opens_answers_at_once_without_a_call_and_closes_again() {
     let calls = Arc::new(AtomicU32::new(0));
-    let service = beside(silent_at_first(3, calls.clone()), &["--breaker-failures=3", "--breaker-open-ms=300"]).await;
+    let service =
+        with_roller(silent_at_first(3, calls.clone()), &["--breaker-failures=3", "--breaker-open-ms=300"]).await;
     for _ in 0..3 {
         assert_eq!(breaker(&service), Some(0.0));
         assert_eq!(get_json(&service, "/roll?die=fair").await.0, 503);
@@ -159,7 +161,7 @@ async fn the_breaker_opens_answers_at_once_without_a_call_and_closes_again() {
     assert_eq!(service.metric(r#"backend_request_duration_seconds_count{die_type="unknown"}"#), Some(3.0));
     assert_eq!(service.metric(r#"frontend_requests_total{die_type="unknown",status="error"}"#), Some(1.0));
     eventually("the span of the call that was cut short", || {
-        service.spans().iter().any(|span| attribute(span, "circuit_breaker.state") == "open")
+        service.spans().into_iter().find(|span| attribute(span, "circuit_breaker.state") == "open")
     })
     .await;
 
@@ -177,7 +179,7 @@ async fn the_breaker_opens_answers_at_once_without_a_call_and_closes_again() {
 #[tokio::test]
 async fn failed_rolls_do_not_open_the_breaker() {
     let stub = Router::new().route("/roll", route(async || (StatusCode::INTERNAL_SERVER_ERROR, "")));
-    let service = beside(stub, &["--breaker-failures=2"]).await;
+    let service = with_roller(stub, &["--breaker-failures=2"]).await;
     for _ in 0..5 {
         assert_eq!(get_json(&service, "/roll?die=fair").await.0, 500);
     }
@@ -187,7 +189,7 @@ async fn failed_rolls_do_not_open_the_breaker() {
 #[tokio::test]
 async fn an_impatient_client_does_not_open_the_breaker() {
     let stub = Router::new().route("/roll", route(async || std::future::pending::<()>().await));
-    let service = beside(stub, &["--breaker-failures=2"]).await;
+    let service = with_roller(stub, &["--breaker-failures=2"]).await;
     for _ in 0..10 {
         let request = reqwest::Client::new().get(format!("{}/roll?die=fair", service.url));
         assert_eq!(request.header("x-request-timeout-ms", "30").send().await.unwrap().status(), 504);

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use telemetry::testing::TestService;
+use test_support::service::TestService;
 
 use crate::common::{System, get_text};
 
-/// Asks from `address`, which on Linux may be any of 127.0.0.0/8.
+/// Sends a request from `address`, which on Linux may be any of 127.0.0.0/8.
 async fn get_from(service: &TestService, address: [u8; 4], path: &str) -> reqwest::Response {
     let client = reqwest::Client::builder().local_address(IpAddr::from(address)).build().unwrap();
     client.get(format!("{}{path}", service.url)).send().await.unwrap()
@@ -16,7 +16,7 @@ async fn get_from(service: &TestService, address: [u8; 4], path: &str) -> reqwes
 
 #[tokio::test]
 async fn beyond_the_limit_is_429_for_that_client_alone() {
-    let System { frontend, neighbours: _running } =
+    let System { frontend, upstreams: _running } =
         System::start(&["--rate-limit-per-second=2"], &["--roll-delay-max-ms=0"]).await;
     let mut refused = None;
     for _ in 0..20 {
@@ -44,8 +44,8 @@ async fn beyond_the_limit_is_429_for_that_client_alone() {
 }
 
 #[tokio::test]
-async fn a_page_beyond_the_limit_is_a_page_that_says_so_and_asks_no_neighbour() {
-    let System { frontend, neighbours: _running } =
+async fn page_beyond_the_limit_says_so_and_makes_no_request() {
+    let System { frontend, upstreams: _running } =
         System::start(&["--rate-limit-per-second=1"], &["--roll-delay-max-ms=0"]).await;
     let mut pages = vec![get_text(&frontend, "/?die=fair").await];
     while pages.last().unwrap().0 == 200 {
@@ -66,14 +66,14 @@ async fn a_page_beyond_the_limit_is_a_page_that_says_so_and_asks_no_neighbour() 
 
 #[tokio::test]
 async fn operation_is_not_limited_and_without_a_limit_nothing_is() {
-    let System { frontend, neighbours: _running } =
+    let System { frontend, upstreams: _running } =
         System::start(&["--rate-limit-per-second=1"], &["--roll-delay-max-ms=0"]).await;
     for _ in 0..10 {
         assert_eq!(get_text(&frontend, "/metrics").await.0, 200);
         assert_eq!(get_text(&frontend, "/health").await.0, 200);
     }
     drop(frontend);
-    let System { frontend, neighbours: _running } = System::quick().await;
+    let System { frontend, upstreams: _running } = System::quick().await;
     for _ in 0..50 {
         assert_eq!(get_text(&frontend, "/roll?die=fair").await.0, 200);
     }

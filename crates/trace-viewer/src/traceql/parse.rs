@@ -1,12 +1,9 @@
-//! Reads the simple part of TraceQL, and says where and why it cannot.
+//! The parser of TraceQL; an error says what was expected at which character.
 
-use super::{Condition, Field, INTRINSICS, Literal, Operator, Query};
-
-const STATUSES: [&str; 3] = ["unset", "ok", "error"];
-const KINDS: [&str; 6] = ["unspecified", "internal", "server", "client", "producer", "consumer"];
+use super::{Condition, Field, INTRINSICS, KINDS, Literal, Operator, Query, STATUSES};
 
 impl Query {
-    /// Reads a query.
+    /// Parses a query.
     ///
     /// # Errors
     /// What was expected, and at which character.
@@ -72,41 +69,46 @@ impl<'a> Parser<'a> {
             let names = INTRINSICS.map(|(name, _)| name).join(", ");
             return Err(self.error(&format!("a field (.attribute, span.attribute, resource.attribute, {names})")));
         };
-        let operator = self.operator()?;
+        let (token, operator) = self.operator()?;
         let before = self.at;
         let value = self.literal(&field)?;
-        let ordered = !matches!(value, Literal::Status(_) | Literal::Kind(_) | Literal::Flag(_));
-        if !ordered && !matches!(operator, Operator::Equal | Operator::NotEqual) {
+        let ordered = !matches!(value, Literal::Keyword(_) | Literal::Flag(_));
+        if !ordered && !["=", "!="].contains(&token) {
             self.at = before;
             return Err(self.error("a value that has an order after this operator"));
         }
         Ok(Condition { field, operator, value })
     }
 
-    fn operator(&mut self) -> Result<Operator, String> {
-        // The longer first: `>=` begins with `>`.
-        let operators = [
-            ("!=", Operator::NotEqual),
-            (">=", Operator::GreaterOrEqual),
-            ("<=", Operator::LessOrEqual),
-            (">", Operator::Greater),
-            ("<", Operator::Less),
-            ("=", Operator::Equal),
+    fn operator(&mut self) -> Result<(&'static str, Operator), String> {
+        // `>=` before `>`, which is a prefix of it.
+        let operators: [(_, Operator); 6] = [
+            ("!=", Literal::ne),
+            (">=", Literal::ge),
+            ("<=", Literal::le),
+            (">", Literal::gt),
+            ("<", Literal::lt),
+            ("=", Literal::eq),
         ];
         let is_pattern = self.rest().starts_with("=~");
         let found = operators.into_iter().find(|(token, _)| !is_pattern && self.take(token));
-        found.map(|(_, operator)| operator).ok_or_else(|| self.error("one of = != > >= < <="))
+        found.ok_or_else(|| self.error("one of = != > >= < <="))
     }
 
     fn literal(&mut self, field: &Field) -> Result<Literal, String> {
         let before = self.at;
-        if let Some(quote @ ('"' | '`')) = self.rest().chars().next() {
-            return self.quoted(quote).map(Literal::Text);
+        let rest = self.rest();
+        if rest.starts_with(['"', '`']) {
+            let (text, after) = quoted(rest).ok_or_else(|| self.error("a text that ends with its quote"))?;
+            self.at = self.text.len() - after.len();
+            return Ok(Literal::Text(text));
         }
         let word = self.word();
+        let keyword =
+            |names: &[&'static str]| names.iter().find(|name| **name == word).map(|name| Literal::Keyword(name));
         let value = match field {
-            Field::Status => STATUSES.iter().find(|name| **name == word).map(|name| Literal::Status(name)),
-            Field::Kind => KINDS.iter().find(|name| **name == word).map(|name| Literal::Kind(name)),
+            Field::Status => keyword(&STATUSES),
+            Field::Kind => keyword(&KINDS),
             Field::Duration | Field::TraceDuration => duration(word).map(Literal::Duration),
             Field::Name | Field::StatusMessage | Field::RootName | Field::RootServiceName => None,
             Field::Attribute(..) => match word {
@@ -126,25 +128,24 @@ impl<'a> Parser<'a> {
             })
         })
     }
+}
 
-    fn quoted(&mut self, quote: char) -> Result<String, String> {
-        let mut text = String::new();
-        let mut chars = self.rest().char_indices().skip(1);
-        while let Some((i, c)) = chars.next() {
-            match c {
-                _ if c == quote => {
-                    self.at += i + 1;
-                    return Ok(text);
-                }
-                '\\' if quote == '"' => text.extend(chars.next().map(|(_, escaped)| escaped)),
-                _ => text.push(c),
-            }
+/// The text in quotes at the start of `text`, and the rest after the closing quote. A backslash escapes the next
+/// character, but not in backquotes.
+pub(crate) fn quoted(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut chars = text.chars();
+    let quote = chars.next()?;
+    loop {
+        match chars.next()? {
+            c if c == quote => return Some((value, chars.as_str())),
+            '\\' if quote == '"' => value.push(chars.next()?),
+            c => value.push(c),
         }
-        Err(self.error("a text that ends with its quote"))
     }
 }
 
-/// A duration as Go writes it (`1.5s`, `1m30s`, `100ms`), in nanoseconds.
+/// A duration in Go's notation (`1.5s`, `1m30s`, `100ms`), in nanoseconds.
 pub(crate) fn duration(text: &str) -> Option<f64> {
     let mut rest = text;
     let mut total = 0.0;
@@ -172,12 +173,12 @@ pub(crate) fn duration(text: &str) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn reads(text: &str) -> bool {
+    fn is_valid(text: &str) -> bool {
         Query::parse(text).is_ok()
     }
 
     #[test]
-    fn simple_queries_are_read() {
+    fn simple_queries_are_valid() {
         for text in [
             "{}",
             "{ }",
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused_with_the_place_and_what_was_expected() {
+    fn invalid_query_error_says_what_was_expected_at_which_character() {
         for (text, expected) in [
             ("garbage", "expected `{` at character 1, found `garbage`"),
             ("", "expected `{` at character 1, found nothing"),
@@ -214,18 +215,18 @@ mod tests {
             assert!(error.contains(expected), "{text}: {error}");
         }
         assert!(Query::parse("{ foo = 1 }").expect_err("no field").contains("a field (.attribute"));
-        assert!(!reads("{ . = 1 }") && !reads("{ .a = inf }") && !reads("{ .a = 1 &&}"));
+        assert!(!is_valid("{ . = 1 }") && !is_valid("{ .a = inf }") && !is_valid("{ .a = 1 &&}"));
     }
 
     #[test]
-    fn quoted_texts_may_hold_quotes() {
+    fn quoted_text_may_contain_quotes() {
         let quoted = |text: &str| Query::parse(text).map(|query| query.0[0].value.clone());
         assert_eq!(quoted(r#"{ name = "a\"b\\c" }"#), Ok(Literal::Text(r#"a"b\c"#.to_owned())));
         assert_eq!(quoted(r#"{ name = `a"\b` }"#), Ok(Literal::Text(r#"a"\b"#.to_owned())));
     }
 
     #[test]
-    fn durations_are_read_as_go_writes_them() {
+    fn durations_are_parsed_in_go_notation() {
         for (text, nanos) in
             [("100ms", 1e8), ("1.5s", 1.5e9), ("1m30s", 90e9), ("2h", 7200e9), ("7us", 7e3), ("0ns", 0.0)]
         {

@@ -31,7 +31,7 @@ fn send_click(viewer: &Viewer) -> String {
 }
 
 #[test]
-fn pages_are_served_with_a_policy_that_runs_nothing_from_outside() {
+fn pages_and_assets_have_a_policy_against_foreign_content() {
     let viewer = Viewer::start(&[]);
     for (path, content_type) in [
         ("/", "text/html"),
@@ -44,14 +44,14 @@ fn pages_are_served_with_a_policy_that_runs_nothing_from_outside() {
         ("/assets/common.js", "text/javascript"),
         ("/assets/icon.svg", "image/svg+xml"),
     ] {
-        let answer = viewer.get(path);
-        assert_eq!(answer.status(), 200, "{path}");
-        let header = |name: &str| answer.headers()[name].to_str().expect("text").to_owned();
+        let response = viewer.get(path);
+        assert_eq!(response.status(), 200, "{path}");
+        let header = |name: &str| response.headers()[name].to_str().expect("text").to_owned();
         assert!(header("content-type").starts_with(content_type), "{path}");
         assert!(header("content-security-policy").starts_with("default-src 'self'"));
         assert_eq!(header("x-content-type-options"), "nosniff");
-        let text = answer.text().expect("text");
-        // Nothing inline that the policy would stop, and nothing that turns text into markup.
+        let text = response.text().expect("text");
+        // Nothing inline that the policy would block, and nothing that turns text into markup.
         for forbidden in ["innerHTML", "insertAdjacentHTML", "style=\"", " onclick", "https://"] {
             assert!(!text.contains(forbidden), "{path} has {forbidden}");
         }
@@ -60,12 +60,12 @@ fn pages_are_served_with_a_policy_that_runs_nothing_from_outside() {
     assert_eq!(
         viewer.get("/api/traces/<").headers()["x-content-type-options"],
         "nosniff",
-        "a refusal repeats what was asked"
+        "an error message quotes the request"
     );
 }
 
 #[test]
-fn a_waterfall_has_its_figures_its_rows_and_its_critical_path() {
+fn waterfall_has_figures_rows_and_critical_path() {
     let viewer = Viewer::start(&[]);
     let view = viewer.json(&format!("/view/traces/{}", send_click(&viewer)));
     assert_eq!((&view["known"], &view["complete"]), (&json!(true), &json!(true)));
@@ -108,7 +108,7 @@ fn a_waterfall_has_its_figures_its_rows_and_its_critical_path() {
 }
 
 #[test]
-fn a_trace_that_still_arrives_says_so_until_its_first_span_is_here() {
+fn trace_is_incomplete_until_its_root_span_arrives() {
     let viewer = Viewer::start(&[]);
     let trace = new_trace();
     let path = format!("/view/traces/{trace}");
@@ -122,7 +122,7 @@ fn a_trace_that_still_arrives_says_so_until_its_first_span_is_here() {
 }
 
 #[test]
-fn a_page_that_has_seen_it_all_gets_no_rows_again() {
+fn page_gets_only_what_changed_since_its_revision() {
     let viewer = Viewer::start(&[]);
     let trace = send_click(&viewer);
     let seen = viewer.json(&format!("/view/traces/{trace}"))["revision"].clone();
@@ -140,7 +140,7 @@ fn a_page_that_has_seen_it_all_gets_no_rows_again() {
 }
 
 #[test]
-fn a_span_shows_what_it_recorded_and_the_log_lines_written_in_it() {
+fn details_have_attributes_events_and_log_lines_of_the_span() {
     let viewer = Viewer::start(&[]);
     let trace = new_trace();
     let attribute = |key: &str, value: Value| json!({"key": key, "value": value});
@@ -176,8 +176,8 @@ fn a_span_shows_what_it_recorded_and_the_log_lines_written_in_it() {
         line("0000000000000002", "of another span", 1),
     ];
     let message = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": logs}]}]});
-    let answer = post_json(&format!("{}/v1/logs", viewer.otlp), &message);
-    assert_eq!((answer.status().as_u16(), answer.json().ok()), (200, Some(json!({"partialSuccess": {}}))));
+    let response = post_json(&format!("{}/v1/logs", viewer.otlp), &message);
+    assert_eq!((response.status().as_u16(), response.json().ok()), (200, Some(json!({"partialSuccess": {}}))));
 
     let details = viewer.json(&format!("/view/traces/{trace}/spans/0000000000000001"));
     assert_eq!(
@@ -188,17 +188,17 @@ fn a_span_shows_what_it_recorded_and_the_log_lines_written_in_it() {
     assert_eq!(details["events"][0]["name"], "roll completed");
     assert_eq!(details["events"][0]["attributes"], json!({"index": 3}));
     let logs = details["logs"].as_array().expect("log lines");
-    let said: Vec<_> = logs.iter().map(|line| (line["level"].as_str(), line["message"].as_str())).collect();
-    assert_eq!(said, [(Some("ERROR"), Some("first")), (Some("ERROR"), Some("second"))]);
+    let lines: Vec<_> = logs.iter().map(|line| (line["level"].as_str(), line["message"].as_str())).collect();
+    assert_eq!(lines, [(Some("ERROR"), Some("first")), (Some("ERROR"), Some("second"))]);
     assert_eq!(logs[0]["attributes"], json!({"roll_index": 3}));
     assert_eq!(logs[0]["at"].as_f64(), Some(2e6));
     let row = viewer.json(&format!("/view/traces/{trace}"))["rows"][0].clone();
-    assert_eq!(row["moments"], json!([2_000_000, 3_000_000, 4_000_000]), "marked on the bar");
+    assert_eq!(row["marks"], json!([2_000_000, 3_000_000, 4_000_000]), "marked on the bar");
     assert_eq!(viewer.json(&format!("/view/traces/{trace}/spans/00000000000000ff")), Value::Null);
 }
 
 #[test]
-fn a_span_that_ends_before_it_starts_has_no_length() {
+fn span_that_ends_before_it_starts_has_duration_zero() {
     let viewer = Viewer::start(&[]);
     let trace = new_trace();
     viewer.send("x", &[span(&trace, 1, 0, "a", 9, 5), span(&trace, 2, 1, "b", 3, 4)]);
@@ -209,7 +209,7 @@ fn a_span_that_ends_before_it_starts_has_no_length() {
 }
 
 #[test]
-fn log_lines_may_come_before_their_spans() {
+fn log_lines_that_arrive_before_their_span_are_kept() {
     let viewer = Viewer::start(&[]);
     let trace = new_trace();
     let line = json!({"traceId": trace, "spanId": "0000000000000001", "body": {"stringValue": "early"}});
@@ -219,4 +219,36 @@ fn log_lines_may_come_before_their_spans() {
     assert_eq!(viewer.json("/view/traces")["traces"], json!([]));
     viewer.send("x", &[span(&trace, 1, 0, "a", 0, 5)]);
     assert_eq!(viewer.json(&format!("/view/traces/{trace}/spans/0000000000000001"))["logs"][0]["message"], "early");
+}
+
+#[test]
+fn call_whose_caller_went_away_is_drawn_as_cancelled() {
+    let viewer = Viewer::start(&[]);
+    let trace = new_trace();
+    let id = trace.as_str();
+    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let call = |more: Value| {
+        let mut attributes = vec![text("http.request.method", "GET")];
+        attributes.extend(more.as_array().unwrap().clone());
+        json!({"kind": 3, "attributes": attributes})
+    };
+    let gone = json!({"kind": 2, "attributes": [text("error.type", "cancelled")]});
+    let status = json!([{"key": "http.response.status_code", "value": {"intValue": "200"}}]);
+    viewer.send(
+        "frontend",
+        &[
+            with(span(id, 1, 0, "GET /roll-async", 0, 1000), gone.clone()),
+            with(span(id, 2, 1, "finished call", 2, 100), call(status)),
+            with(span(id, 3, 1, "call given up", 200, 998), call(json!([]))),
+        ],
+    );
+    viewer.send("dice-roller", &[with(span(id, 4, 3, "GET /roll-async", 210, 997), gone)]);
+    viewer.send("other", &[with(span(id, 5, 0, "call without a cancelled span beside it", 0, 1), call(json!([])))]);
+    let view = viewer.json(&format!("/view/traces/{id}"));
+    let rows = view["rows"].as_array().unwrap();
+    let cancelled = |name: &str| rows.iter().find(|row| row["name"] == name).unwrap()["cancelled"].clone();
+    assert_eq!(cancelled("call given up"), true);
+    assert_eq!(cancelled("GET /roll-async"), true);
+    assert_eq!(cancelled("finished call"), false);
+    assert_eq!(cancelled("call without a cancelled span beside it"), false);
 }

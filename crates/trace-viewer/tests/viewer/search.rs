@@ -1,4 +1,4 @@
-//! Search: tags, queries, limits, and what is refused.
+//! Search: tags, queries, limits, errors.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ fn attributes(pairs: Value) -> Value {
     json!({"attributes": pairs.as_object().expect("an object").iter().map(pair).collect::<Value>()})
 }
 
-/// Three traces: `short` 50 ms, `long` 500 ms with a failed call, `orphan` 5 ms without its first span.
+/// Three traces: `short` 50 ms, `long` 500 ms with a failed call, `orphan` 5 ms without its root span.
 fn viewer_with_three() -> Viewer {
     let viewer = Viewer::start(&[]);
     let (short, long, orphan) = (new_trace(), new_trace(), new_trace());
@@ -27,21 +27,21 @@ fn viewer_with_three() -> Viewer {
 }
 
 impl Viewer {
-    /// The first spans' names of what is found, newest first; a trace without one has `-`.
+    /// The names of the root spans that are found, newest first; `-` where it is missing.
     fn search(&self, parameters: &[(&str, &str)]) -> Vec<String> {
-        let found: Value = self.ask(parameters).json().expect("JSON");
+        let found: Value = self.response(parameters).json().expect("JSON");
         let name = |trace: &Value| trace["rootTraceName"].as_str().unwrap_or("-").to_owned();
         found["traces"].as_array().expect("traces").iter().map(name).collect()
     }
 
-    fn ask(&self, parameters: &[(&str, &str)]) -> reqwest::blocking::Response {
+    fn response(&self, parameters: &[(&str, &str)]) -> reqwest::blocking::Response {
         let url = format!("{}/api/search", self.pages);
-        crate::support::client().get(url).query(parameters).send().expect("an answer")
+        crate::support::client().get(url).query(parameters).send().expect("a response")
     }
 }
 
 #[test]
-fn without_conditions_it_lists_the_newest_first() {
+fn search_without_conditions_lists_the_newest_first() {
     let viewer = viewer_with_three();
     assert_eq!(viewer.search(&[]), ["-", "long", "short"]);
     assert_eq!(viewer.search(&[("limit", "2")]), ["-", "long"]);
@@ -50,7 +50,7 @@ fn without_conditions_it_lists_the_newest_first() {
 }
 
 #[test]
-fn tags_may_be_on_any_span_or_its_service() {
+fn tags_match_attributes_of_any_span_or_its_resource() {
     let viewer = viewer_with_three();
     let found = |tags: &str| viewer.search(&[("tags", tags)]);
     assert_eq!(found("service.name=frontend"), ["long", "short"]);
@@ -63,7 +63,7 @@ fn tags_may_be_on_any_span_or_its_service() {
 }
 
 #[test]
-fn durations_and_times_limit_what_is_found() {
+fn durations_and_times_limit_the_result() {
     let viewer = viewer_with_three();
     assert_eq!(viewer.search(&[("minDuration", "50ms")]), ["long", "short"]);
     assert_eq!(viewer.search(&[("minDuration", "50ms"), ("maxDuration", "0.1s")]), ["short"]);
@@ -74,7 +74,7 @@ fn durations_and_times_limit_what_is_found() {
 }
 
 #[test]
-fn all_conditions_of_a_query_hold_for_one_span() {
+fn query_matches_only_where_one_span_meets_all_conditions() {
     let viewer = viewer_with_three();
     for (query, expected) in [
         (r#"{ resource.service.name = "frontend" }"#, vec!["long", "short"]),
@@ -105,10 +105,10 @@ fn all_conditions_of_a_query_hold_for_one_span() {
 }
 
 #[test]
-fn a_query_shows_the_spans_that_matched_and_what_it_looked_at() {
+fn query_result_has_the_matching_spans_with_the_attributes_in_the_query() {
     let viewer = viewer_with_three();
     let found =
-        |parameters: &[(&str, &str)]| viewer.ask(parameters).json::<Value>().expect("JSON")["traces"][0].clone();
+        |parameters: &[(&str, &str)]| viewer.response(parameters).json::<Value>().expect("JSON")["traces"][0].clone();
     let trace = found(&[("q", r#"{ name = "call" && .times = 5 && kind = client }"#)]);
     let span = &trace["spanSet"]["spans"][0];
     assert_eq!((&span["name"], &span["durationNanos"]), (&json!("call"), &json!("300000000")));
@@ -122,7 +122,7 @@ fn a_query_shows_the_spans_that_matched_and_what_it_looked_at() {
 }
 
 #[test]
-fn a_bad_parameter_is_refused_with_a_reason() {
+fn invalid_parameter_gets_400_with_a_reason() {
     let viewer = Viewer::start(&[]);
     for (name, value, reason) in [
         ("limit", "0", "invalid limit: must be a number from 1 up"),
@@ -140,20 +140,24 @@ fn a_bad_parameter_is_refused_with_a_reason() {
             "invalid TraceQL query: expected one of = != > >= < <= at character 8, found `=~ \"x\" }`",
         ),
     ] {
-        let answer = viewer.ask(&[(name, value)]);
-        assert_eq!((answer.status().as_u16(), answer.text().ok().as_deref()), (400, Some(reason)), "{name}={value}");
+        let response = viewer.response(&[(name, value)]);
+        assert_eq!(
+            (response.status().as_u16(), response.text().ok().as_deref()),
+            (400, Some(reason)),
+            "{name}={value}"
+        );
     }
-    let both = |a: (&str, &str), b: (&str, &str)| viewer.ask(&[a, b]).text().expect("text");
+    let both = |a: (&str, &str), b: (&str, &str)| viewer.response(&[a, b]).text().expect("text");
     assert!(both(("tags", "a=b"), ("q", "{}")).contains("can't specify tags and q"));
     assert!(both(("minDuration", "2s"), ("maxDuration", "1s")).contains("must be greater than minDuration"));
     assert!(both(("start", "20"), ("end", "10")).contains("start must be before end. received start=20 end=10"));
-    assert_eq!(viewer.ask(&[("limit", ""), ("q", ""), ("tags", "")]).status(), 200, "empty ones count as absent");
+    assert_eq!(viewer.response(&[("limit", ""), ("q", ""), ("tags", "")]).status(), 200, "empty ones count as absent");
     assert_eq!(viewer.get("/api/search/tags?scope=x").status(), 400);
     assert_eq!(viewer.get("/api/v2/search/tag/foo/values").status(), 400);
 }
 
 #[test]
-fn values_have_the_type_that_was_sent() {
+fn tag_values_have_the_type_that_was_sent() {
     let viewer = viewer_with_three();
     let values = |name: &str| viewer.json(&format!("/api/v2/search/tag/{name}/values"))["tagValues"].clone();
     assert_eq!(values("span.times"), json!([{"type": "int", "value": "5"}]));

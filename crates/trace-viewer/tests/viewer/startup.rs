@@ -19,12 +19,17 @@ fn bad_setting_is_one_line_and_nothing_binds() {
     let cases = [
         ("OTLP_PORT", "-1", "error: OTLP_PORT (--otlp-port): '-1' is not valid: allowed: a number from 0 to 65535\n"),
         ("LOG_FORMAT", "xml", "error: LOG_FORMAT (--log-format): 'xml' is not valid: allowed: json, pretty\n"),
+        ("MAX_SPANS", "1", "error: MAX_SPANS (--max-spans): '1' is not valid: allowed: a number from 2 up\n"),
         ("MAX_BYTES", "1", "error: MAX_BYTES (--max-bytes): '1' is not valid: allowed: a number from 1048576 up\n"),
         ("HOST", "a", "error: HOST (--host): 'a' is not valid: allowed: an IP address such as 127.0.0.1 or 0.0.0.0\n"),
     ];
     for (setting, value, expected) in cases {
         assert_eq!(failing("--port=0", &[(setting, value)]), (Some(2), expected.to_owned()));
     }
+    let (status, error) = failing("--port=0", &[("RUST_LOG", "a=b=c")]);
+    assert!(status == Some(2) && error.starts_with("error: RUST_LOG (--rust-log): 'a=b=c' is not valid: "), "{error}");
+    let (status, error) = failing("--nonsense", &[]);
+    assert_eq!((status, error.lines().count()), (Some(2), 1), "{error}");
     let expected = "error: PORT (--port): 'x' is not valid: allowed: a number from 0 to 65535\n";
     assert_eq!(failing("--port=x", &[]), (Some(2), expected.to_owned()));
 }
@@ -53,7 +58,7 @@ fn sigterm_and_sigint_exit_after_drain() {
         viewer.send("x", &[span(&new_trace(), 1, 0, "a", 0, 5)]);
         // A page that polls holds a connection open; that must not delay the exit.
         let page = client();
-        page.get(format!("{}/view/traces", viewer.pages)).send().expect("an answer");
+        page.get(format!("{}/view/traces", viewer.pages)).send().expect("a response");
         viewer.signal(signal);
         let (status, lines) = viewer.wait();
         assert!(status.success(), "{status}");
@@ -82,14 +87,14 @@ fn unfinished_requests_do_not_prevent_exit() {
 }
 
 #[test]
-fn log_lines_are_json_with_the_agreed_fields() {
+fn log_lines_are_json_with_the_fields_of_the_contract() {
     let viewer = Viewer::start(&[]);
     client()
         .post(format!("{}/v1/traces", viewer.otlp))
         .header("content-type", "application/json")
         .body("{")
         .send()
-        .expect("an answer");
+        .expect("a response");
     viewer.signal(Signal::SIGTERM);
     let (_, lines) = viewer.wait();
     let refused = lines.iter().find(|line| line["message"] == "Message refused").expect("a line");

@@ -8,14 +8,14 @@ use reqwest::blocking::{Client, Response};
 use serde_json::{Value, json};
 use test_support::{Process, Signal};
 
-/// A viewer that runs, and stops with the test.
+/// A running viewer, stopped at the end of the test.
 pub(crate) struct Viewer {
     process: Process,
     pub(crate) pages: String,
     pub(crate) otlp: String,
 }
 
-/// The program, with nothing in its environment but these variables.
+/// The program, with only these variables in its environment.
 pub(crate) fn program(arguments: &[&str], environment: &[(&str, &str)]) -> Process {
     Process::start(env!("CARGO_BIN_EXE_trace-viewer"), arguments, environment)
 }
@@ -27,19 +27,19 @@ impl Viewer {
     }
 
     pub(crate) fn get(&self, path: &str) -> Response {
-        client().get(format!("{}{path}", self.pages)).send().expect("an answer")
+        client().get(format!("{}{path}", self.pages)).send().expect("a response")
     }
 
     pub(crate) fn json(&self, path: &str) -> Value {
-        let answer = self.get(path);
-        assert_eq!(answer.status(), 200, "{path}");
-        answer.json().expect("JSON")
+        let response = self.get(path);
+        assert_eq!(response.status(), 200, "{path}");
+        response.json().expect("JSON")
     }
 
-    /// Sends spans of one service; all must be taken.
+    /// Sends spans of one service; all must be accepted.
     pub(crate) fn send(&self, service: &str, spans: &[Value]) {
-        let answer = post_json(&format!("{}/v1/traces", self.otlp), &traces(service, spans));
-        assert_eq!((answer.status().as_u16(), answer.json().ok()), (200, Some(json!({"partialSuccess": {}}))));
+        let response = post_json(&format!("{}/v1/traces", self.otlp), &traces(service, spans));
+        assert_eq!((response.status().as_u16(), response.json().ok()), (200, Some(json!({"partialSuccess": {}}))));
     }
 
     /// A figure from `/metrics`.
@@ -49,7 +49,7 @@ impl Viewer {
         line.parse().expect("a number")
     }
 
-    /// The most memory in bytes that the process has had resident, where the system tells.
+    /// The peak resident memory in bytes, on Linux.
     pub(crate) fn memory(&self) -> Option<u64> {
         cfg!(target_os = "linux").then(|| self.process.peak_memory())
     }
@@ -74,7 +74,7 @@ pub(crate) fn post_json(url: &str, body: &Value) -> Response {
 }
 
 pub(crate) fn post(url: &str, content_type: &str, body: Vec<u8>) -> Response {
-    client().post(url).header("content-type", content_type).body(body).send().expect("an answer")
+    client().post(url).header("content-type", content_type).body(body).send().expect("a response")
 }
 
 /// A message with spans of one service.
@@ -94,7 +94,7 @@ pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_nanos() as u64
 }
 
-/// A span from and to so many milliseconds after now; `number` 1 to 9 makes its id, `parent` 0 is none.
+/// A span `from` and `to` milliseconds after now; its id is `number`; `parent` 0 is none.
 pub(crate) fn span(trace: &str, number: u64, parent: u64, name: &str, from: u64, to: u64) -> Value {
     static ORIGIN: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
     let origin = ORIGIN.get_or_init(now);

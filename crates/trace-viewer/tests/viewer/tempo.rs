@@ -1,4 +1,4 @@
-//! What a real Tempo 3 answered, in shape and status.
+//! Tempo's API, compared with recorded responses of Tempo 3.
 
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use crate::support::{Viewer, client, new_trace, now, post_json, traces};
 
-/// A Tempo, or the viewer in its place.
+/// A Tempo, or the viewer instead.
 struct Tempo {
     url: String,
     otlp: String,
     _viewer: Option<Viewer>,
 }
 
-/// One span as it was sent to the Tempo that the answers were recorded from.
+/// The span that was sent to Tempo when the responses were recorded.
 struct Sent {
     trace: String,
     service: String,
@@ -24,7 +24,7 @@ struct Sent {
 }
 
 impl Tempo {
-    // The lint keeps settings in config.rs; which backend to test is none.
+    // The lint is for settings of programs, which belong into config.rs.
     #[allow(clippy::disallowed_methods)]
     fn new() -> Self {
         match (std::env::var("TEMPO_URL"), std::env::var("TEMPO_OTLP_URL")) {
@@ -37,12 +37,12 @@ impl Tempo {
     }
 
     fn get(&self, path: &str) -> Response {
-        client().get(format!("{}{path}", self.url)).send().expect("an answer")
+        client().get(format!("{}{path}", self.url)).send().expect("a response")
     }
 
     fn text(&self, path: &str) -> (u16, String) {
-        let answer = self.get(path);
-        (answer.status().as_u16(), answer.text().expect("text"))
+        let response = self.get(path);
+        (response.status().as_u16(), response.text().expect("text"))
     }
 
     fn json(&self, path: &str) -> Value {
@@ -51,16 +51,16 @@ impl Tempo {
         serde_json::from_str(&body).expect("JSON")
     }
 
-    /// Asks until the answer is as wanted: a real Tempo's search leaves out the newest 30 s.
+    /// Repeats the request until the response is as wanted: a real Tempo's search leaves out the newest 30 s.
     fn eventually(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + Duration::from_secs(90);
         loop {
-            let answer = self.json(path);
-            if wanted(&answer) {
-                return answer;
+            let response = self.json(path);
+            if wanted(&response) {
+                return response;
             }
-            // The viewer has no delay, so it gets no second chance.
-            assert!(self._viewer.is_none() && Instant::now() < deadline, "{path}: {answer}");
+            // The viewer has no delay.
+            assert!(self._viewer.is_none() && Instant::now() < deadline, "{path}: {response}");
             std::thread::sleep(Duration::from_millis(500));
         }
     }
@@ -79,9 +79,9 @@ impl Tempo {
                 ],
             })],
         );
-        let answer = post_json(&format!("{}/v1/traces", self.otlp), &body);
-        assert_eq!(answer.status(), 200);
-        assert_eq!(answer.json::<Value>().ok(), Some(json!({"partialSuccess": {}})));
+        let response = post_json(&format!("{}/v1/traces", self.otlp), &body);
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.json::<Value>().ok(), Some(json!({"partialSuccess": {}})));
         sent
     }
 }
@@ -118,7 +118,7 @@ fn assert_resource_spans(list: &Value, sent: &Sent) {
 }
 
 #[test]
-fn a_trace_by_id() {
+fn trace_by_id_is_json_in_both_versions() {
     let tempo = Tempo::new();
     let sent = tempo.send();
     let v1 = tempo.json(&format!("/api/traces/{}", sent.trace));
@@ -131,7 +131,7 @@ fn a_trace_by_id() {
 }
 
 #[test]
-fn a_trace_by_id_as_protobuf() {
+fn trace_by_id_is_protobuf_if_accepted() {
     #[derive(Clone, PartialEq, Message)]
     struct ByIdResponse {
         #[prost(message, optional, tag = "1")]
@@ -140,15 +140,15 @@ fn a_trace_by_id_as_protobuf() {
 
     let tempo = Tempo::new();
     let sent = tempo.send();
-    let ask = |version: &str| {
+    let request = |version: &str| {
         let url = format!("{}/api{version}/traces/{}", tempo.url, sent.trace);
-        let answer = client().get(url).header("accept", "application/protobuf").send().expect("an answer");
-        assert_eq!(answer.status(), 200);
-        assert_eq!(answer.headers()["content-type"], "application/protobuf");
-        answer.bytes().expect("a body")
+        let response = client().get(url).header("accept", "application/protobuf").send().expect("a response");
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "application/protobuf");
+        response.bytes().expect("a body")
     };
-    let v1 = TracesData::decode(ask("")).expect("tempopb.Trace");
-    let v2 = ByIdResponse::decode(ask("/v2")).expect("tempopb.TraceByIDResponse").trace.expect("a trace");
+    let v1 = TracesData::decode(request("")).expect("tempopb.Trace");
+    let v2 = ByIdResponse::decode(request("/v2")).expect("tempopb.TraceByIDResponse").trace.expect("a trace");
     for trace in [v1, v2] {
         let span = &trace.resource_spans[0].scope_spans[0].spans[0];
         assert_eq!((span.name.as_str(), span.span_id.as_slice()), ("a", b"12345678".as_slice()));
@@ -158,7 +158,7 @@ fn a_trace_by_id_as_protobuf() {
 }
 
 #[test]
-fn an_unknown_trace() {
+fn unknown_trace_is_404_in_version_1_and_empty_in_version_2() {
     let tempo = Tempo::new();
     let unknown = new_trace();
     assert_eq!(tempo.text(&format!("/api/traces/{unknown}")), (404, String::new()));
@@ -167,7 +167,7 @@ fn an_unknown_trace() {
 }
 
 #[test]
-fn an_id_that_is_none() {
+fn invalid_id_gets_400_with_a_reason() {
     let tempo = Tempo::new();
     let reason = "trace IDs can only contain hex characters: invalid character 'z' at position 1";
     for path in ["/api/traces/zzz", "/api/v2/traces/zzz"] {
@@ -177,11 +177,12 @@ fn an_id_that_is_none() {
 }
 
 #[test]
-fn search_by_tags() {
+fn search_by_tags_finds_the_trace() {
     let tempo = Tempo::new();
     let sent = tempo.send();
     let path = format!("/api/search?tags=service.name%3D{}&limit=3", sent.service);
-    let found = tempo.eventually(&path, |answer| answer["traces"].as_array().is_some_and(|traces| !traces.is_empty()));
+    let found =
+        tempo.eventually(&path, |response| response["traces"].as_array().is_some_and(|traces| !traces.is_empty()));
     let expected = json!({
         "traceID": sent.trace.trim_start_matches('0'),
         "rootServiceName": sent.service,
@@ -196,11 +197,12 @@ fn search_by_tags() {
 }
 
 #[test]
-fn search_by_query() {
+fn search_by_query_finds_the_trace_and_its_span() {
     let tempo = Tempo::new();
     let sent = tempo.send();
     let query = format!("/api/search?q=%7B%20resource.service.name%20%3D%20%22{}%22%20%7D&limit=3", sent.service);
-    let found = tempo.eventually(&query, |answer| answer["traces"].as_array().is_some_and(|traces| !traces.is_empty()));
+    let found =
+        tempo.eventually(&query, |response| response["traces"].as_array().is_some_and(|traces| !traces.is_empty()));
     let trace = &found["traces"][0];
     assert_eq!(trace["traceID"], sent.trace.trim_start_matches('0'));
     assert_eq!(trace["durationMs"], 1000);
@@ -216,34 +218,36 @@ fn search_by_query() {
 }
 
 #[test]
-fn a_query_that_is_none() {
+fn invalid_query_gets_400_with_a_reason() {
     let (status, text) = Tempo::new().text("/api/search?q=garbage");
     assert_eq!(status, 400);
     assert!(text.starts_with("invalid TraceQL query: "), "{text}");
 }
 
 #[test]
-fn tags_and_their_values() {
+fn tag_names_and_values_are_listed() {
     let tempo = Tempo::new();
     let sent = tempo.send();
     let has = |list: &Value, wanted: &Value| list.as_array().is_some_and(|list| list.contains(wanted));
-    let scope = |answer: &Value, name: &str| {
-        let scopes = answer["scopes"].as_array().cloned().unwrap_or_default();
+    let scope = |response: &Value, name: &str| {
+        let scopes = response["scopes"].as_array().cloned().unwrap_or_default();
         scopes.into_iter().find(|scope| scope["name"] == name).map(|scope| scope["tags"].clone()).unwrap_or_default()
     };
-    let names = tempo.eventually("/api/search/tags", |answer| has(&answer["tagNames"], &json!("n")));
+    let names = tempo.eventually("/api/search/tags", |response| has(&response["tagNames"], &json!("n")));
     assert!(has(&names["tagNames"], &json!("l")) && has(&names["tagNames"], &json!("service.name")), "{names}");
-    tempo.eventually("/api/search/tag/service.name/values", |answer| has(&answer["tagValues"], &json!(sent.service)));
-    let scopes = tempo.eventually("/api/v2/search/tags", |answer| has(&scope(answer, "span"), &json!("n")));
+    tempo.eventually("/api/search/tag/service.name/values", |response| {
+        has(&response["tagValues"], &json!(sent.service))
+    });
+    let scopes = tempo.eventually("/api/v2/search/tags", |response| has(&scope(response, "span"), &json!("n")));
     assert!(has(&scope(&scopes, "intrinsic"), &json!("duration")), "{scopes}");
     assert!(has(&scope(&scopes, "resource"), &json!("service.name")), "{scopes}");
-    tempo.eventually("/api/v2/search/tag/resource.service.name/values", |answer| {
-        has(&answer["tagValues"], &json!({"type": "string", "value": sent.service}))
+    tempo.eventually("/api/v2/search/tag/resource.service.name/values", |response| {
+        has(&response["tagValues"], &json!({"type": "string", "value": sent.service}))
     });
 }
 
 #[test]
-fn echo_and_ready() {
+fn echo_and_ready_get_200() {
     let tempo = Tempo::new();
     for (path, expected) in [("/api/echo", "echo"), ("/ready", "ready")] {
         let (status, text) = tempo.text(path);
@@ -252,7 +256,7 @@ fn echo_and_ready() {
 }
 
 #[test]
-fn otlp_that_is_refused() {
+fn invalid_otlp_request_gets_400_415_or_405() {
     let tempo = Tempo::new();
     let url = format!("{}/v1/traces", tempo.otlp);
     let malformed = crate::support::post(&url, "application/json", b"{".to_vec());
@@ -266,5 +270,5 @@ fn otlp_that_is_refused() {
     let supported = other.text().expect("text");
     assert!(supported.contains("application/json") && supported.contains("application/x-protobuf"), "{supported}");
 
-    assert_eq!(client().get(&url).send().expect("an answer").status(), 405);
+    assert_eq!(client().get(&url).send().expect("a response").status(), 405);
 }

@@ -1,6 +1,4 @@
 //! The program `generate-traffic`.
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    telemetry::config::start(traffic_gen::generate::run)
+fn main() -> std::process::ExitCode {
+    service::settings::start(traffic_gen::generate::run)
 }

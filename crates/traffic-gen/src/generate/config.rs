@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use reqwest::Url;
-use telemetry::config::{LogFormat, base_url, within};
-use telemetry::settings::{Otel, SamplerName, Settings, TracesExporter};
-use tracing_subscriber::filter::Targets;
+use service::settings::{base_url, within};
+use telemetry::settings::{SamplerName, Settings, TracesExporter};
 
 /// Simulated users who roll dice through the frontend, as people click.
 #[derive(Debug, Clone, clap::Parser)]
 #[command(name = "generate-traffic", version)]
+#[command(mut_arg("log_format", |arg| arg.default_value("pretty").help("How log lines and the summary are written")))]
 pub struct Config {
     /// What to do instead of making traffic
     #[command(subcommand)]
@@ -69,18 +69,14 @@ pub struct Config {
     #[arg(long, env = "MANIFEST")]
     pub manifest: Option<PathBuf>,
 
-    /// How log lines and the summary are written
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty)]
-    pub log_format: LogFormat,
-
-    /// Which log lines are written: a level, or a list such as `info,traffic_gen=debug`
-    #[arg(long, env = "RUST_LOG", default_value = "info")]
-    pub rust_log: Targets,
-
-    /// The standard OpenTelemetry environment
+    /// As a service has them
     #[command(flatten)]
-    pub otel: Otel,
+    pub telemetry: Settings,
 }
+
+/// How long a user thinks between two requests: from and to, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ThinkTime(pub(crate) u64, pub(crate) u64);
 
 /// What else the program does.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -89,18 +85,11 @@ pub enum Command {
     Verify(crate::manifest::Config),
 }
 
-/// How long a user thinks between two requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ThinkTime {
-    pub(crate) from_ms: u64,
-    pub(crate) to_ms: u64,
-}
-
-fn think_time(text: &str) -> Result<ThinkTime, String> {
+fn think_time(text: &str) -> Result<ThinkTime, &'static str> {
     let (from, to) = text.split_once('-').unwrap_or((text, text));
     match (from.parse(), to.parse()) {
-        (Ok(from_ms), Ok(to_ms)) if from_ms <= to_ms && to_ms <= 3_600_000 => Ok(ThinkTime { from_ms, to_ms }),
-        _ => Err("allowed: milliseconds from-to, such as 500-2000, or one number; at most 3600000".to_owned()),
+        (Ok(from), Ok(to)) if from <= to && to <= 3_600_000 => Ok(ThinkTime(from, to)),
+        _ => Err("allowed: milliseconds from-to, such as 500-2000, or one number; at most 3600000"),
     }
 }
 
@@ -110,29 +99,15 @@ impl Config {
     /// # Errors
     /// When a manifest is wanted, but not every span is exported: it would promise what cannot be there.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
-        let all = matches!(self.otel.otel_traces_sampler, SamplerName::AlwaysOn | SamplerName::ParentbasedAlwaysOn);
-        let exported = self.otel.otel_traces_exporter == TracesExporter::Otlp && !self.otel.otel_sdk_disabled;
+        let otel = &self.telemetry.otel;
+        let all = matches!(otel.otel_traces_sampler, SamplerName::AlwaysOn | SamplerName::ParentbasedAlwaysOn);
+        let exported = otel.otel_traces_exporter == TracesExporter::Otlp && !otel.otel_sdk_disabled;
         ensure!(
             self.manifest.is_none() || (all && exported),
             "MANIFEST (--manifest) needs every span exported: leave OTEL_TRACES_SAMPLER, OTEL_TRACES_EXPORTER and \
              OTEL_SDK_DISABLED at their defaults"
         );
         Ok(())
-    }
-
-    /// The same as a service has it; nothing is served here, so the grace time is never used.
-    pub(crate) fn telemetry(&self) -> Settings {
-        Settings {
-            action: None,
-            shutdown_grace_ms: 0,
-            log_format: self.log_format,
-            rust_log: self.rust_log.clone(),
-            otel: self.otel.clone(),
-        }
-    }
-
-    pub(crate) fn request_timeout(&self) -> Duration {
-        Duration::from_millis(self.request_timeout_ms)
     }
 
     pub(crate) fn duration(&self) -> Option<Duration> {
@@ -143,6 +118,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use telemetry::settings::LogFormat;
 
     use super::*;
 
@@ -151,9 +127,9 @@ mod tests {
     }
 
     #[test]
-    fn think_times_are_ranges_in_order() {
-        assert_eq!(think_time("500-2000"), Ok(ThinkTime { from_ms: 500, to_ms: 2000 }));
-        assert_eq!(think_time("0"), Ok(ThinkTime { from_ms: 0, to_ms: 0 }));
+    fn think_time_is_a_number_or_a_rising_range() {
+        assert_eq!(think_time("500-2000"), Ok(ThinkTime(500, 2000)));
+        assert_eq!(think_time("0"), Ok(ThinkTime(0, 0)));
         for bad in ["", "-", "2000-500", "1-", "a-b", "1-2-3", "0-3600001", "-5"] {
             assert!(think_time(bad).is_err(), "{bad}");
         }
@@ -165,11 +141,11 @@ mod tests {
         assert_eq!((config.num_users, config.max_rolls_per_user, config.max_async_rolls), (10, 20, 10));
         assert_eq!((config.async_probability, config.request_timeout_ms), (0.3, 30_000));
         assert_eq!(config.dice, ["fair", "risky", "extreme", "unknown"]);
-        assert_eq!(config.log_format, LogFormat::Pretty);
+        assert_eq!(config.telemetry.log_format, LogFormat::Pretty);
     }
 
     #[test]
-    fn a_manifest_is_refused_where_spans_stay_behind() {
+    fn manifest_is_refused_where_spans_are_not_exported() {
         assert!(config(&["--manifest", "m"]).unwrap().check().is_ok());
         for flag in ["--otel-traces-sampler=traceidratio", "--otel-traces-exporter=none", "--otel-sdk-disabled=true"] {
             assert!(config(&[flag]).unwrap().check().is_ok(), "{flag} alone");

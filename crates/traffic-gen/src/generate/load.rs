@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::config::Config;
 use super::plan::{User, in_turn};
 use super::request::{Caller, Outcome};
-use super::stop::{Phase, Stop};
 
 /// Where outcomes go; the receiver sees the end of the run when all senders are gone.
 pub(crate) type Outcomes = UnboundedSender<Outcome>;
@@ -31,7 +30,7 @@ pub(crate) async fn users(config: &Arc<Config>, seed: u64, caller: Caller, outco
 async fn simulate(user: User, caller: Caller, outcomes: Outcomes) {
     let (id, count, mut made) = (user.id, user.count as usize, 0);
     for request in user.take(count) {
-        if made > 0 && stopped_while_thinking(&caller.stop, request.think).await {
+        if made > 0 && caller.stop.finishing_at(Instant::now() + request.think).await {
             break;
         }
         // Fails only when the run has failed and is about to drop this user.
@@ -39,15 +38,6 @@ async fn simulate(user: User, caller: Caller, outcomes: Outcomes) {
         made += 1;
     }
     tracing::info!(requests = made, "User {id} finished");
-}
-
-/// True when the run is to finish.
-async fn stopped_while_thinking(stop: &Stop, time: Duration) -> bool {
-    tokio::select! {
-        biased;
-        () = stop.reached(Phase::Finishing) => true,
-        () = sleep(time) => false,
-    }
 }
 
 /// `rate` requests per second, `count` of them, or without end until the run is stopped.
@@ -67,17 +57,14 @@ pub(crate) async fn fixed_rate(
     let mut behind = false;
     for (index, request) in (0..count.unwrap_or(u64::MAX)).zip(in_turn(config, seed)) {
         let planned = started + offset(index, rate);
-        tokio::select! {
-            biased;
-            () = caller.stop.reached(Phase::Finishing) => break,
-            () = sleep_until(planned) => {}
+        if caller.stop.finishing_at(planned).await {
+            break;
         }
         while in_flight.try_join_next().is_some() {}
         if in_flight.len() >= config.max_in_flight {
-            if !behind {
-                behind = true;
-                let limit = config.max_in_flight;
-                tracing::warn!(max_in_flight = limit, "Falling behind: requests begin later than planned from here on");
+            if !std::mem::replace(&mut behind, true) {
+                let max_in_flight = config.max_in_flight;
+                tracing::warn!(max_in_flight, "Falling behind: requests begin later than planned from here on");
             }
             in_flight.join_next().await;
         }
@@ -103,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_plans_its_requests_evenly_and_without_drift() {
+    fn rate_plans_requests_evenly_and_without_drift() {
         assert_eq!(offset(0, 50.0), Duration::ZERO);
         assert_eq!(offset(1, 50.0), Duration::from_millis(20));
         assert_eq!(offset(3, 0.5), Duration::from_secs(6));
@@ -111,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_holds_every_request_planned_before_its_end() {
+    fn duration_includes_every_request_planned_before_its_end() {
         assert_eq!(planned_count(50.0, Duration::from_secs(10)), 500);
         assert_eq!(planned_count(0.3, Duration::from_secs(1)), 1);
         for (rate, seconds) in [(3.0, 2.5), (7.0, 0.9), (1000.0, 0.0105)] {

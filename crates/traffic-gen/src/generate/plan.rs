@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::config::Config;
+use super::config::{Config, ThinkTime};
 
 /// One request, before it is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,25 +56,18 @@ impl Iterator for User {
         let batch = rng.random_bool(config.async_probability);
         let times = rng.random_range(1..=config.max_async_rolls);
         let die = config.dice[rng.random_range(..config.dice.len())].clone();
-        let think = rng.random_range(config.think_time_ms.from_ms..=config.think_time_ms.to_ms);
+        let ThinkTime(from, to) = config.think_time_ms;
+        let think = Duration::from_millis(rng.random_range(from..=to));
         self.number += 1;
-        Some(Request {
-            user: self.id,
-            number: self.number,
-            die,
-            times: batch.then_some(times),
-            think: Duration::from_millis(think),
-        })
+        Some(Request { user: self.id, number: self.number, die, times: batch.then_some(times), think })
     }
 }
 
 /// The requests of all users in turn, without end: what a fixed rate makes.
 pub(crate) fn in_turn(config: &Arc<Config>, seed: u64) -> impl Iterator<Item = Request> + use<> {
     let mut users: Vec<_> = User::all(config, seed).collect();
-    let mut turn = 0;
-    std::iter::from_fn(move || {
+    (0..).map_while(move |turn: usize| {
         let user = turn % users.len();
-        turn += 1;
         users[user].next()
     })
 }
@@ -94,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_a_function_of_seed_user_and_number() {
+    fn request_depends_on_seed_user_and_number_alone() {
         let (few, many) = (config(&["--num-users=3"]), config(&["--num-users=300"]));
         assert_eq!(requests(&few, 7, 2), requests(&many, 7, 2));
         assert_ne!(requests(&few, 7, 2), requests(&few, 8, 2));
@@ -103,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fixed_rate_takes_the_users_own_requests_in_turn() {
+    fn fixed_rate_takes_requests_of_users_in_turn() {
         let config = config(&["--num-users=3"]);
         let taken: Vec<_> = in_turn(&config, 7).take(9).collect();
         let of_second: Vec<_> = taken.iter().filter(|request| request.user == 2).cloned().collect();
@@ -112,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_bound_what_is_drawn() {
+    fn requests_stay_within_settings() {
         let config = config(&["--max-rolls-per-user=4", "--max-async-rolls=3", "--think-time-ms=5-6", "--dice=a,b"]);
         let users: Vec<_> = User::all(&config, 1).collect();
         assert!(users.iter().all(|user| (1..=4).contains(&user.count)));
@@ -124,7 +117,7 @@ mod tests {
 
     /// Bounds of five standard deviations of the wanted share; the seed is fixed.
     #[test]
-    fn the_share_of_batches_is_the_one_asked_for() {
+    fn share_of_batches_is_that_of_setting() {
         for share in [0.0, 0.3, 1.0] {
             let config = config(&[&format!("--async-probability={share}")]);
             let batches = in_turn(&config, 1).take(10_000).filter(|request| request.times.is_some()).count();

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
 use reqwest::Url;
 use serde::Deserialize;
-use telemetry::{Client, Deadline, ProblemBody, SpanFacts};
+use service::{Deadline, ProblemBody, get_request};
+use telemetry::{Client, attributes};
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use super::plan::Request;
-use super::stop::{Phase, Stop};
+use super::stop::Stop;
 
 /// What all requests of a run share.
 #[derive(Clone)]
@@ -47,13 +49,10 @@ pub(crate) enum Response {
 }
 
 #[derive(Deserialize)]
-struct Single {
-    roll: i64,
-}
-
-#[derive(Deserialize)]
-struct Batch {
-    rolls: Vec<i64>,
+#[serde(untagged)]
+enum Rolled {
+    Single { roll: i64 },
+    Batch { rolls: Vec<i64> },
 }
 
 impl Caller {
@@ -69,30 +68,26 @@ impl Caller {
                 }
                 None => tracing::info!(die_type, request_number, "User {user} making sync roll"),
             }
-            let response = tokio::select! {
-                response = self.send(&request) => response,
-                () = self.stop.reached(Phase::Over) => Response::missing("stopped", "the run was stopped"),
-            };
+            let response = self.stop.over.run_until_cancelled(self.send(&request)).await;
+            let response = response.unwrap_or_else(|| Response::missing("stopped", "the run was stopped"));
             let latency = planned.elapsed();
             record(&request, &response, latency);
-            Outcome { trace_id: Span::current().trace_id(), request: request.clone(), response, latency, late }
+            Outcome { trace_id: attributes::trace_id(), request: request.clone(), response, latency, late }
         }
         .instrument(span)
         .await
     }
 
     async fn send(&self, request: &Request) -> Response {
-        let path = if request.times.is_some() { "roll-async" } else { "roll" };
-        let mut url = match self.frontend.join(path) {
+        let url = self.frontend.join(if request.times.is_some() { "roll-async" } else { "roll" });
+        let mut url = match url {
             Ok(url) => url,
             Err(error) => return Response::missing("invalid_url", error),
         };
-        url.query_pairs_mut().append_pair("die", &request.die);
-        if let Some(times) = request.times {
-            url.query_pairs_mut().append_pair("times", &times.to_string());
-        }
-        match self.client.get(url, self.timeout, Deadline::default()).await {
-            Ok(response) => parse(&response, request.times.is_some()),
+        let times = request.times.map(|times| ("times", times.to_string()));
+        url.query_pairs_mut().append_pair("die", &request.die).extend_pairs(times);
+        match self.client.send(get_request(url, self.timeout, Deadline::default())).await {
+            Ok(response) => parse(&response),
             Err(error) => Response::missing(error.kind(), error),
         }
     }
@@ -104,17 +99,17 @@ impl Response {
     }
 }
 
-fn parse(response: &telemetry::Answer, batch: bool) -> Response {
-    if !response.status.is_success() {
-        let detail = response.json().map_or_else(|_| String::new(), |problem: ProblemBody| problem.detail);
-        return Response::Refused { status: response.status, detail };
+fn parse(response: &http::Response<Bytes>) -> Response {
+    let body = response.body();
+    if !response.status().is_success() {
+        let detail = serde_json::from_slice(body).map_or_else(|_| String::new(), |problem: ProblemBody| problem.detail);
+        return Response::Refused { status: response.status(), detail };
     }
-    let rolls = if batch {
-        response.json().map(|Batch { rolls }| rolls)
-    } else {
-        response.json().map(|Single { roll }| vec![roll])
-    };
-    rolls.map_or_else(|error| Response::missing("malformed_answer", error), Response::Rolled)
+    match serde_json::from_slice(body) {
+        Ok(Rolled::Single { roll }) => Response::Rolled(vec![roll]),
+        Ok(Rolled::Batch { rolls }) => Response::Rolled(rolls),
+        Err(error) => Response::missing("malformed_response", error),
+    }
 }
 
 fn root_span(request: &Request) -> Span {
@@ -134,28 +129,28 @@ fn root_span(request: &Request) -> Span {
 
 /// The outcome, on the span and as a log line. What did not bring the roll that the user wanted is a failure.
 fn record(request: &Request, response: &Response, latency: Duration) {
-    let (span, user, duration) = (Span::current(), request.user, latency.as_secs_f64());
+    let (user, duration) = (request.user, latency.as_secs_f64());
     match response {
         Response::Rolled(rolls) => {
             let total = rolls.iter().fold(0_i64, |sum, roll| sum.saturating_add(*roll));
-            span.set("request.status", "success");
+            attributes::set("request.status", "success");
             if request.times.is_some() {
-                span.set("async.total_result", total);
+                attributes::set("async.total_result", total);
                 tracing::info!(total, ?rolls, duration, "User {user} async roll result: {total}");
             } else {
-                span.set("roll.value", total);
+                attributes::set("roll.value", total);
                 tracing::info!(roll_value = total, duration, "User {user} sync roll result: {total}");
             }
         }
         Response::Refused { status, detail } => {
-            span.set("request.status", "error");
-            span.fail(detail.as_str());
+            attributes::set("request.status", "error");
+            attributes::set_error(detail.clone());
             tracing::warn!(status = status.as_u16(), error = detail, duration, "User {user} request refused");
         }
         Response::Missing { kind, error } => {
-            span.set("request.status", *kind);
-            span.fail(error.as_str());
-            tracing::error!(kind, error, duration, "User {user} request not answered");
+            attributes::set("request.status", *kind);
+            attributes::set_error(error.clone());
+            tracing::error!(kind, error, duration, "User {user} request without response");
         }
     }
 }

@@ -3,57 +3,43 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 /// After Ctrl-C, responses may take this long to arrive.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What the run does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
-    Running,
+/// What users and requests watch. Clones are the same stop.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stop {
     /// Begin nothing new.
-    Finishing,
+    finishing: CancellationToken,
     /// Do not wait for responses either.
-    Over,
-}
-
-/// What users and requests watch. Cheap to clone.
-#[derive(Debug, Clone)]
-pub(crate) struct Stop(watch::Receiver<Phase>);
-
-/// What moves the run from phase to phase. Dropped, it ends the run at once.
-pub(crate) struct Clock(watch::Sender<Phase>);
-
-impl Clock {
-    pub(crate) fn new() -> (Self, Stop) {
-        let (sender, receiver) = watch::channel(Phase::Running);
-        (Self(sender), Stop(receiver))
-    }
-
-    /// Finishes after `duration` if there is one; when `stop` resolves finishes at once, and gives up what is
-    /// under way after [`GRACE`].
-    pub(crate) async fn run(self, duration: Option<Duration>, stop: impl Future<Output = ()>) -> Infallible {
-        tokio::pin!(stop);
-        tokio::select! {
-            () = &mut stop => {}
-            () = tokio::time::sleep(duration.unwrap_or(Duration::MAX)) => {
-                let _ = self.0.send(Phase::Finishing);
-                stop.await;
-            }
-        }
-        tracing::info!("Stopping: no further request begins");
-        let _ = self.0.send(Phase::Finishing);
-        tokio::time::sleep(GRACE).await;
-        let _ = self.0.send(Phase::Over);
-        std::future::pending().await
-    }
+    pub(crate) over: CancellationToken,
 }
 
 impl Stop {
-    /// Resolves when the run is in `phase`, or beyond it.
-    pub(crate) async fn reached(&self, phase: Phase) {
-        // An error means that the clock is gone, and with it the run.
-        let _ = self.0.clone().wait_for(|now| *now >= phase).await;
+    /// Waits until `time` has come or the run is to finish; true when it is.
+    pub(crate) async fn finishing_at(&self, time: Instant) -> bool {
+        self.finishing.run_until_cancelled(sleep_until(time)).await;
+        self.finishing.is_cancelled()
+    }
+
+    /// Finishes after `duration` if there is one; when `signal` resolves finishes at once, and gives up what is
+    /// under way after [`GRACE`].
+    pub(crate) async fn run(&self, duration: Option<Duration>, signal: impl Future<Output = ()>) -> Infallible {
+        tokio::pin!(signal);
+        tokio::select! {
+            () = &mut signal => {}
+            () = sleep(duration.unwrap_or(Duration::MAX)) => {
+                self.finishing.cancel();
+                signal.await;
+            }
+        }
+        tracing::info!("Stopping: no further request begins");
+        self.finishing.cancel();
+        sleep(GRACE).await;
+        self.over.cancel();
+        std::future::pending().await
     }
 }

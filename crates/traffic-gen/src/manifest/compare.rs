@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 const SHOWN: usize = 10;
 
 /// What was lost.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
     /// Traces in the manifest.
     pub traces: usize,
@@ -64,23 +64,24 @@ pub struct Incomplete {
 /// When the manifest cannot be read or the backend does not respond.
 pub async fn compare(manifest: &Path, tempo: &Url, wait: Duration) -> anyhow::Result<Report> {
     let entries = read(manifest)?;
-    let client = Client::new(crate::http::client()?, tempo.clone());
+    let client = Client { http: crate::http::client()?, base: tempo.clone() };
     let deadline = Instant::now() + wait;
     let mut report = Report::of(&entries);
     let mut open = entries;
     loop {
         let looked_at = shapes(&client, open).await?;
         let over = Instant::now() >= deadline;
-        let (settled, pending): (Vec<_>, Vec<_>) = looked_at
-            .into_iter()
-            .partition(|(entry, found)| over || entry.shape.missing_from(found) == Shape::default());
-        for (entry, found) in &settled {
-            report.add(entry, found);
+        open = Vec::new();
+        for (entry, found) in looked_at {
+            if over || entry.shape.missing_from(&found) == Shape::default() {
+                report.add(&entry, &found);
+            } else {
+                open.push(entry);
+            }
         }
-        if pending.is_empty() {
+        if open.is_empty() {
             return Ok(report);
         }
-        open = pending.into_iter().map(|(entry, _)| entry).collect();
         sleep(PAUSE.min(deadline.saturating_duration_since(Instant::now()))).await;
     }
 }
@@ -102,14 +103,9 @@ impl Report {
         Self {
             traces: entries.len(),
             traces_not_exact: entries.iter().filter(|entry| !entry.exact).count(),
-            traces_missing: 0,
             spans_expected: entries.iter().map(|entry| u64::from(entry.shape.spans)).sum(),
-            spans_lost: 0,
-            spans_unexpected: 0,
             errors_expected: entries.iter().map(|entry| u64::from(entry.shape.errors)).sum(),
-            errors_lost: 0,
-            edges_lost: BTreeMap::new(),
-            incomplete: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -139,31 +135,26 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let complete = self.traces - self.incomplete.len();
-        writeln!(f, "traces   {} expected, {complete} complete, {} missing", self.traces, self.traces_missing)?;
+        let Self { traces, traces_missing, spans_expected, spans_lost, errors_expected, errors_lost, .. } = self;
+        let complete = traces - self.incomplete.len();
+        writeln!(f, "traces   {traces} expected, {complete} complete, {traces_missing} missing")?;
         if self.traces_not_exact > 0 {
             writeln!(f, "         {} of them only known from their beginning on", self.traces_not_exact)?;
         }
-        writeln!(f, "spans    {} expected, {} lost", self.spans_expected, self.spans_lost)?;
+        writeln!(f, "spans    {spans_expected} expected, {spans_lost} lost")?;
         if self.spans_unexpected > 0 {
             writeln!(f, "         {} more than expected", self.spans_unexpected)?;
         }
-        writeln!(f, "errors   {} expected, {} lost", self.errors_expected, self.errors_lost)?;
-        if !self.edges_lost.is_empty() {
-            writeln!(f, "lost calls")?;
-        }
+        writeln!(f, "errors   {errors_expected} expected, {errors_lost} lost")?;
         for (edge, count) in &self.edges_lost {
-            writeln!(f, "  {count:>6}  {edge}")?;
-        }
-        if !self.incomplete.is_empty() {
-            writeln!(f, "incomplete traces")?;
+            writeln!(f, "lost     {count:>6} calls {edge}")?;
         }
         for Incomplete { trace_id, expected, found } in self.incomplete.iter().take(SHOWN) {
-            writeln!(f, "  {trace_id}  {found} of {expected} spans")?;
+            writeln!(f, "trace    {trace_id}: {found} of {expected} spans")?;
         }
-        if self.incomplete.len() > SHOWN {
-            writeln!(f, "  … and {} more", self.incomplete.len() - SHOWN)?;
+        match self.incomplete.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => writeln!(f, "         … and {more} more"),
         }
-        Ok(())
     }
 }

@@ -20,7 +20,7 @@ use crate::generate::{Outcome, Response};
 
 /// The chain as far as the generator alone knows it went, as far as a response proves, and all of it.
 const OWN: usize = 2;
-const ANSWERED: usize = 3;
+const RESPONDED: usize = 3;
 const WHOLE: usize = 7;
 
 /// Where the server span of dice-roller stands in the chain: the parent of the rolls.
@@ -35,33 +35,26 @@ pub(super) fn expected(own_name: &str, outcome: &Outcome) -> (bool, Shape) {
         Response::Refused { status: StatusCode::NOT_FOUND, .. } => (true, WHOLE, 0, 4),
         Response::Refused { status, detail } => match failed_rolls(*status, detail) {
             // Root, client, frontend's server and client, dice-roller's server; each failed roll of a batch.
-            Some(FailedRolls::Single) => (true, WHOLE, 0, 5),
-            Some(FailedRolls::Batch(failed)) => (true, WHOLE, times, 5 + failed),
+            Some(failed) => (true, WHOLE, times, 5 + failed),
             // Refused on the way, by whom the response does not say.
-            None => (false, ANSWERED, 0, 2),
+            None => (false, RESPONDED, 0, 2),
         },
         Response::Missing { .. } => (false, OWN, 0, 1),
     };
     (exact, shape(own_name, times > 0, length, rolls, errors))
 }
 
-/// Rolls that failed by the die's error rate.
-enum FailedRolls {
-    Single,
-    Batch(u32),
-}
-
-/// dice-roller says `Die 'x' failed!`, or `Async roll batch failed: rolls 1, 4 of 7 failed (…)`; none for any other
-/// failure.
-fn failed_rolls(status: StatusCode, detail: &str) -> Option<FailedRolls> {
+/// How many rolls of a batch failed by the die's error rate; 0 for a single roll, and none for any other failure.
+/// dice-roller says `Die 'x' failed!`, or `Async roll batch failed: rolls 1, 4 of 7 failed (…)`.
+fn failed_rolls(status: StatusCode, detail: &str) -> Option<u32> {
     if status != StatusCode::INTERNAL_SERVER_ERROR {
         return None;
     }
     if let Some(batch) = detail.strip_prefix("Async roll batch failed: roll") {
         let (indices, _) = batch.split_once(" of ")?;
-        return u32::try_from(indices.split(',').count()).ok().map(FailedRolls::Batch);
+        return u32::try_from(indices.split(',').count()).ok();
     }
-    (detail.starts_with("Die '") && detail.ends_with("' failed!")).then_some(FailedRolls::Single)
+    (detail.starts_with("Die '") && detail.ends_with("' failed!")).then_some(0)
 }
 
 fn shape(own_name: &str, batch: bool, length: usize, rolls: u32, errors: u32) -> Shape {
@@ -93,10 +86,7 @@ mod tests {
     use super::*;
 
     fn failed(detail: &str) -> Option<u32> {
-        failed_rolls(StatusCode::INTERNAL_SERVER_ERROR, detail).map(|failed| match failed {
-            FailedRolls::Single => 0,
-            FailedRolls::Batch(count) => count,
-        })
+        failed_rolls(StatusCode::INTERNAL_SERVER_ERROR, detail)
     }
 
     #[test]
@@ -111,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_has_seven_spans_and_one_a_roll() {
+    fn batch_has_seven_spans_and_one_a_roll() {
         let shape = shape("me", true, WHOLE, 3, 0);
         assert_eq!(shape.spans, 10);
         let edges: Vec<_> = shape.edges.iter().map(|(edge, count)| (&**edge, *count)).collect();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use tempo_client::{Span, Status};
+use tempo_client::{Span, StatusCode};
 
 /// Counts that tell two traces apart without times, ids or attributes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ impl Shape {
         let mut shape = Self::default();
         for span in by_id.values() {
             shape.spans += 1;
-            shape.errors += u32::from(span.status == Status::Error);
+            shape.errors += u32::from(span.status.code == StatusCode::Error);
             if let Some(parent) = by_id.get(&*span.parent_id) {
                 shape.edge(&name(&parent.service, &parent.name), &name(&span.service, &span.name));
             }

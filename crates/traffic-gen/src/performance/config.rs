@@ -1,7 +1,8 @@
 //! The settings of async-performance. Each is a flag and an environment variable; the comments are its `--help`.
 
 use reqwest::Url;
-use telemetry::config::{LogFormat, base_url, within};
+use service::settings::{base_url, within};
+use telemetry::settings::LogFormat;
 
 /// Measures rolls one after another against the same number of rolls at once, straight at dice-roller.
 #[derive(Debug, Clone, clap::Parser)]

@@ -17,7 +17,7 @@ const WIDTH: f64 = 48.0;
 pub(crate) struct Report {
     die: String,
     rolls: u32,
-    iterations: Vec<Measured>,
+    iterations: Vec<Iteration>,
     /// Iterations without numbers, with the reason; they are in no average.
     left_out: Vec<String>,
     sequential: Statistics,
@@ -35,40 +35,25 @@ pub(crate) struct Report {
     timeline: Option<BatchTrace>,
 }
 
-#[derive(Debug, Serialize)]
-struct Measured {
-    sequential: f64,
-    single: Statistics,
-    #[serde(rename = "async")]
-    batch: f64,
-    speedup: f64,
-    slowest_roll: Option<f64>,
-    overhead: Option<f64>,
-    trace_id: Option<String>,
-}
-
-/// An iteration, with the trace of its batch where there is one.
-pub(crate) type Traced = (Iteration, Option<BatchTrace>);
-
 impl Report {
     /// None when there is no iteration to report.
     pub(crate) fn new(
         config: &Config,
-        traced: Vec<Traced>,
+        iterations: Vec<Iteration>,
         left_out: Vec<String>,
+        timeline: Option<BatchTrace>,
         no_traces: Option<String>,
     ) -> Option<Self> {
-        let timeline = traced.last().and_then(|(_, trace)| trace.clone());
-        let iterations: Vec<_> = traced.into_iter().filter_map(Measured::new).collect();
-        let of = |value: fn(&Measured) -> f64| Statistics::of(&iterations.iter().map(value).collect::<Vec<_>>());
-        let (sequential, batch) = (of(|one| one.sequential)?, of(|one| one.batch)?);
-        let overheads: Vec<_> = iterations.iter().filter_map(|one| one.overhead).collect();
+        let of = |value: fn(&Iteration) -> Option<f64>| {
+            Statistics::of(&iterations.iter().filter_map(value).collect::<Vec<_>>())
+        };
+        let (sequential, batch) = (of(|one| Some(one.sequential))?, of(|one| Some(one.batch))?);
         Some(Self {
             die: config.die.clone(),
             rolls: config.rolls,
             speedup: sequential.mean / batch.mean,
             theory: Theory::uniform(config.rolls, iterations.len()),
-            overhead: Statistics::of(&overheads),
+            overhead: of(|one| one.overhead),
             iterations,
             left_out,
             sequential,
@@ -79,34 +64,17 @@ impl Report {
     }
 }
 
-impl Measured {
-    fn new((iteration, trace): Traced) -> Option<Self> {
-        let slowest = trace.as_ref().map(BatchTrace::slowest);
-        Some(Self {
-            sequential: iteration.sequential,
-            single: Statistics::of(&iteration.single)?,
-            batch: iteration.batch,
-            speedup: iteration.sequential / iteration.batch,
-            slowest_roll: slowest,
-            overhead: slowest.map(|slowest| iteration.batch - slowest),
-            trace_id: iteration.trace_id,
-        })
-    }
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rolls = self.rolls;
+        let (rolls, count) = (self.rolls, self.iterations.len());
         writeln!(f, "{rolls} rolls of the die '{}', one after another and at once; times in seconds\n", self.die)?;
         writeln!(f, "     one after another: each of them                      at once")?;
         writeln!(f, "  #     total      mean      s.d.       min       max     total  speedup  beyond slowest")?;
         for (index, one) in self.iterations.iter().enumerate() {
-            let Measured { sequential, single, batch, speedup, .. } = one;
-            write!(f, "{:>3} {sequential:>9.3} {} {batch:>9.3} {speedup:>7.2}x", index + 1, columns(single))?;
-            match one.overhead {
-                Some(overhead) => writeln!(f, " {:>12.1} ms", overhead * 1000.0)?,
-                None => writeln!(f, " {:>12} ", "–")?,
-            }
+            let Iteration { sequential, batch, speedup, .. } = one;
+            let (number, single) = (index + 1, columns(&one.single));
+            let overhead = one.overhead.map_or("–".to_owned(), |overhead| format!("{:.1} ms", overhead * 1000.0));
+            writeln!(f, "{number:>3} {sequential:>9.3} {single} {batch:>9.3} {speedup:>7.2}x {overhead:>15}")?;
         }
         for reason in &self.left_out {
             writeln!(f, "  left out: {reason}")?;
@@ -114,24 +82,14 @@ impl fmt::Display for Report {
         writeln!(f, "\n                         mean      s.d.       min       max")?;
         writeln!(f, "  one after another {}", columns(&self.sequential))?;
         writeln!(f, "  at once           {}", columns(&self.batch))?;
-        self.conclude(f)?;
-        match (&self.timeline, &self.no_traces) {
-            (Some(trace), _) => draw(f, trace),
-            (None, Some(reason)) => writeln!(f, "\nNo timeline, and no slowest roll: {reason}"),
-            (None, None) => Ok(()),
-        }
-    }
-}
 
-impl Report {
-    fn conclude(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (rolls, count) = (self.rolls, self.iterations.len());
         let Theory { speedup, deviation } = self.theory;
-        writeln!(f, "\nAsync rolling is {:.2}x faster than sequential", self.speedup)?;
         writeln!(
             f,
-            "  Theory for delays uniform between 0 and a longest one: {speedup:.2}x. Chance alone moves it by {deviation:.2}\n  \
-             either way at {count} iterations (one standard deviation)."
+            "\nAsync rolling is {:.2}x faster than sequential\n  \
+             Theory for delays uniform between 0 and a longest one: {speedup:.2}x; chance moves it by {deviation:.2} either way\n  \
+             at {count} iterations (one standard deviation).",
+            self.speedup
         )?;
         if let Some(overhead) = &self.overhead {
             let (mean, max) = (overhead.mean * 1000.0, overhead.max * 1000.0);
@@ -139,10 +97,15 @@ impl Report {
         }
         writeln!(
             f,
-            "\nOne after another, {rolls} rolls wait for {rolls} delays in a row, each half of the longest on average: the sum.\n\
-             At once they wait together, so the batch ends with its slowest roll: the maximum, {rolls}/{} of the longest on average.",
+            "\nOne after another, {rolls} rolls wait for the sum of {rolls} delays, each half of the longest on average.\n\
+             At once they wait for the maximum, {rolls}/{} of the longest on average.",
             rolls + 1
-        )
+        )?;
+        match (&self.timeline, &self.no_traces) {
+            (Some(trace), _) => draw(f, trace),
+            (None, Some(reason)) => writeln!(f, "\nNo timeline, and no slowest roll: {reason}"),
+            (None, None) => Ok(()),
+        }
     }
 }
 

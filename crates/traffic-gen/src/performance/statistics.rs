@@ -61,7 +61,7 @@ mod tests {
 
     /// 2, 4, 4, 4, 5, 5, 7, 9: mean 5, squares of the differences 9+1+1+1+0+0+4+16 = 32, and 32/7 = 4.571…
     #[test]
-    fn a_sample_worked_out_by_hand() {
+    fn statistics_are_those_worked_out_by_hand() {
         let statistics = Statistics::of(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]).unwrap();
         assert_eq!((statistics.mean, statistics.min, statistics.max), (5.0, 2.0, 9.0));
         assert!((statistics.deviation.unwrap() - 2.138_089_935).abs() < 1e-9, "{statistics:?}");
@@ -71,7 +71,7 @@ mod tests {
 
     /// N = 10, k = 5: 11/2, and 5.5 · √((1/30 + 1/120) / 5) = 5.5 · √(1/120) = 0.50207…
     #[test]
-    fn theory_worked_out_by_hand() {
+    fn theory_is_that_worked_out_by_hand() {
         let theory = Theory::uniform(10, 5);
         assert_eq!(theory.speedup, 5.5);
         assert!((theory.deviation - 0.502_079_0).abs() < 1e-6, "{theory:?}");
@@ -80,7 +80,7 @@ mod tests {
 
     /// The formulas against chance itself: 20,000 measurements of 5 iterations, drawn with a fixed seed.
     #[test]
-    fn theory_holds_against_drawn_delays() {
+    fn theory_agrees_with_drawn_delays() {
         let mut rng = StdRng::seed_from_u64(1);
         let mut speedup = || {
             let (mut sums, mut maxima) = (0.0, 0.0);

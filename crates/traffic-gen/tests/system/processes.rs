@@ -19,9 +19,9 @@ pub(crate) fn serve(role: &str) -> ExitCode {
 }
 
 fn run<C: CommandFactory + FromArgMatches>(role: &str, run: fn(C) -> anyhow::Result<()>) -> ExitCode {
-    let config = match telemetry::config::parse([role.into()]) {
+    let config = match service::settings::parse([role.into()]) {
         Ok(config) => config,
-        Err(error) => return telemetry::config::report(&error),
+        Err(error) => return service::settings::report(&error),
     };
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,7 +9,7 @@ pub(crate) struct StallingFrontend {
 }
 
 impl StallingFrontend {
-    /// Lives until the process ends.
+    /// Runs until the process exits.
     pub(crate) fn start(stall: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -1,26 +1,28 @@
-//! The client of dice-roller: the only place that knows how its answers look.
+//! The client of dice-roller: the only place that knows its responses.
 
 use std::time::Duration;
 
+use axum::body::Bytes;
 use http::{HeaderMap, header};
 use reqwest::Url;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use telemetry::{Answer, Breaker, BreakerSettings, CallError, Client, Deadline, Handle, ProblemBody};
+use service::{BreakerSettings, Deadline, ProblemBody, Service, Upstream, UpstreamError};
 use utoipa::ToSchema;
 
 use crate::error::Error;
-use crate::order::Order;
+use crate::query::RollRequest;
 
-/// The most of a foreign `detail` that is passed on, in characters.
+type Response = http::Response<Bytes>;
+
+/// The most of a `detail` of dice-roller that is passed on, in characters.
 const MAX_DETAIL: usize = 1000;
 
 /// Rolls dice somewhere else.
 #[derive(Clone)]
-pub(crate) struct Roller {
-    client: Client,
-    roll: Url,
-    roll_async: Url,
+pub(crate) struct DiceRoller {
+    upstream: Upstream,
+    base: Url,
 }
 
 /// One roll.
@@ -65,43 +67,38 @@ pub(crate) struct FailedRoll {
     pub(crate) error: String,
 }
 
-impl Roller {
-    /// A client of the dice-roller at `base`, behind a circuit breaker.
+impl DiceRoller {
+    /// A client of the dice-roller at `base`.
     ///
-    /// Any status is dice-roller's word, a failed roll is one too: only a call without an answer counts as a failure.
-    pub(crate) fn new(base: &Url, breaker: BreakerSettings, service: &Handle) -> anyhow::Result<Self> {
-        let breaker = Breaker::new("dice-roller", breaker, |_| false, service.registry())?;
-        let client = service.client(base)?.with_breaker(breaker);
-        Ok(Self { client, roll: base.join("roll")?, roll_async: base.join("roll-async")? })
+    /// Any status is what dice-roller means, also that of a failed roll: only a request without a response is a failure
+    /// for the breaker.
+    pub(crate) fn new(base: &Url, breaker: &BreakerSettings, service: &Service) -> anyhow::Result<Self> {
+        Ok(Self { upstream: service.upstream("dice-roller", base, breaker, |_| false)?, base: base.clone() })
     }
 
-    /// Where `order` is placed.
-    pub(crate) fn url(&self, order: &Order) -> Url {
-        let mut url = if order.batch.is_some() { self.roll_async.clone() } else { self.roll.clone() };
-        order.append_to(&mut url);
-        url
-    }
-
-    /// Places `order` and waits for the answer, whatever it is.
-    pub(crate) async fn ask(&self, order: &Order, deadline: Deadline) -> Result<Answer, CallError> {
-        self.client.get(self.url(order), order.limit(), deadline).await
+    /// Sends `request` and waits for the response, whatever it is.
+    pub(crate) async fn send(&self, request: &RollRequest<'_>, deadline: Deadline) -> Result<Response, UpstreamError> {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{}", url.path(), request.path));
+        url.set_query(Some(&request.query));
+        self.upstream.get(url, request.timeout, deadline).await
     }
 }
 
-/// The roll that `answer` holds, or the error.
-pub(crate) fn understand<T: DeserializeOwned>(answer: &Answer) -> Result<T, Error> {
-    let status = answer.status;
+/// The roll or batch in `response`, or the error that it is.
+pub(crate) fn read<T: DeserializeOwned>(response: &Response) -> Result<T, Error> {
+    let (status, body) = (response.status(), response.body());
     if status.is_client_error() || status.is_server_error() {
-        let detail = match answer.json::<ProblemBody>() {
+        let detail = match serde_json::from_slice::<ProblemBody>(body) {
             Ok(problem) => problem.detail.chars().take(MAX_DETAIL).collect(),
             Err(_) => format!("dice-roller answered {status} without saying why"),
         };
-        return Err(Error::Refused { status, detail, retry_after: retry_after(&answer.headers) });
+        return Err(Error::Refused { status, detail, retry_after: retry_after(response.headers()) });
     }
-    match answer.json() {
+    match serde_json::from_slice(body) {
         Ok(rolled) if status.is_success() => Ok(rolled),
-        Ok(_) => Err(Error::NotUnderstood(format!("status {status}"))),
-        Err(fault) => Err(Error::NotUnderstood(format!("status {status}, {fault}"))),
+        Ok(_) => Err(Error::Unreadable(format!("status {status}"))),
+        Err(fault) => Err(Error::Unreadable(format!("status {status}, {fault}"))),
     }
 }
 

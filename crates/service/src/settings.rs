@@ -5,16 +5,44 @@
 //! is allowed.
 
 use std::ffi::OsString;
-use std::ops::RangeInclusive;
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, CommandFactory, FromArgMatches};
 
+pub use telemetry::settings::within;
+
+/// The settings that every service has.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)] // clap names a group after the struct, and telemetry's has the same name
+pub struct Settings {
+    /// What to do instead of serving
+    #[arg(value_enum)]
+    pub action: Option<Action>,
+
+    /// After SIGTERM or SIGINT, milliseconds within which requests in flight may finish
+    #[arg(long, env = "SHUTDOWN_GRACE_MS", default_value_t = 8000, value_parser = within(0..=600_000_u64))]
+    pub shutdown_grace_ms: u64,
+
+    /// Before that, milliseconds in which /ready answers 503 and new connections are still accepted
+    #[arg(long, env = "SHUTDOWN_DELAY_MS", default_value_t = 0, value_parser = within(0..=600_000_u64))]
+    pub shutdown_delay_ms: u64,
+
+    /// Telemetry
+    #[command(flatten)]
+    pub telemetry: telemetry::settings::Settings,
+}
+
+/// What a program can do instead of serving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Action {
+    /// Request `/health` of the running service and exit 0 or 1. Images without a shell use it as their health check.
+    Healthcheck,
+}
+
 /// Reads the settings of `C` from flags and environment, calls `run`, and reports what went wrong.
 ///
-/// Exit status: 0 after a clean stop, 1 when `run` failed, 2 when a setting was not understood.
+/// Exit status: 0 after a clean stop, 1 when `run` failed, 2 when a setting was not valid.
 pub fn start<C: CommandFactory + FromArgMatches>(run: fn(C) -> anyhow::Result<()>) -> ExitCode {
     let config = match parse::<C>(std::env::args_os()) {
         Ok(config) => config,
@@ -77,7 +105,7 @@ fn one_line(error: &clap::Error) -> String {
             let setting = flag.trim_start_matches('-').replace('-', "_").to_uppercase();
             let allowed = text(ContextKind::ValidValue).map(|values| format!("allowed: {values}"));
             let reason = std::error::Error::source(error).map(ToString::to_string);
-            let why = reason.or(allowed).unwrap_or_else(|| "not understood".to_owned());
+            let why = reason.or(allowed).unwrap_or_else(|| "it cannot be parsed".to_owned());
             format!("{setting} ({flag}): '{value}' is not valid: {why}")
         }
         // "the following required arguments were not provided:", and then clap begins a new line.
@@ -86,25 +114,12 @@ fn one_line(error: &clap::Error) -> String {
     }
 }
 
-/// A clap value parser for a number within `range`; its error says what is allowed.
-///
-/// Unlike clap's own ranges it also takes floats, and names both ends.
-pub fn within<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone
-where
-    T: FromStr + PartialOrd + std::fmt::Display + Clone,
-{
-    move |text| match text.parse::<T>() {
-        Ok(number) if range.contains(&number) => Ok(number),
-        _ => Err(format!("allowed: a number from {} to {}", range.start(), range.end())),
-    }
-}
-
 /// A clap value parser for the address of another service: an absolute URL that paths can be joined to.
 ///
 /// # Errors
 /// What is wrong with the text.
 pub fn base_url(text: &str) -> Result<reqwest::Url, String> {
-    let mut url = absolute_url(text)?;
+    let mut url = telemetry::settings::absolute_url(text)?;
     if !url.path().ends_with('/') {
         // `Url::join` would replace the last segment of `http://host/prefix`.
         url.set_path(&format!("{}/", url.path()));
@@ -112,35 +127,10 @@ pub fn base_url(text: &str) -> Result<reqwest::Url, String> {
     Ok(url)
 }
 
-/// A clap value parser for an absolute `http` or `https` URL without a query, used as it is.
-///
-/// # Errors
-/// What is wrong with the text.
-pub fn absolute_url(text: &str) -> Result<reqwest::Url, String> {
-    let allowed = "allowed: an absolute URL such as http://127.0.0.1:8106";
-    let url = reqwest::Url::parse(text).map_err(|error| format!("{error}; {allowed}"))?;
-    let plain = matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none();
-    if plain { Ok(url) } else { Err(allowed.to_owned()) }
-}
-
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// One JSON object a line, for machines.
-    Json,
-    /// One readable line, for people.
-    Pretty,
-}
-
-/// What a program may be asked to do instead of serving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Action {
-    /// Ask the running service's `/health` and exit 0 or 1. Images without a shell use it as their health check.
-    Healthcheck,
-}
-
 #[cfg(test)]
 mod tests {
+    use telemetry::settings::LogFormat;
+
     use super::*;
 
     #[derive(Debug, clap::Parser)]

@@ -1,0 +1,3 @@
+//! The services that dice-roller calls.
+
+pub(crate) mod die_service;

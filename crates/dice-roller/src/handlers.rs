@@ -1,0 +1,244 @@
+//! The handlers. Each is the story of its span: set the attributes, do the work, record the outcome.
+
+use std::ops::RangeInclusive;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::State;
+use opentelemetry::Value;
+use serde::{Deserialize, Serialize};
+use service::{Deadline, Parameters, Problems, Query};
+use telemetry::attributes;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::VERSION;
+use crate::app::AppState;
+use crate::batch::Batch;
+use crate::error::Error;
+use crate::metrics::Mode;
+use crate::roll::{Die, work};
+
+/// What this service is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct About {
+    service: &'static str,
+    version: &'static str,
+    stage: &'static str,
+    endpoints: [&'static str; 3],
+    integration: &'static str,
+    features: [&'static str; 4],
+}
+
+/// What this service is
+#[utoipa::path(get, path = "/", responses((status = 200, body = About)))]
+pub(crate) async fn about() -> Json<About> {
+    Json(About {
+        service: "Dice Roller API",
+        version: VERSION,
+        stage: "4",
+        endpoints: ["/", "/roll?die={die}", "/roll-async?die={die}&times={times}"],
+        integration: "die-service",
+        features: ["concurrent rolls", "traces", "metrics", "structured logs"],
+    })
+}
+
+/// The query of `/roll`.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RollQuery {
+    /// Name of a die, for example fair
+    #[param(min_length = 1, max_length = 128)]
+    die: String,
+}
+
+impl Parameters<AppState> for RollQuery {}
+
+/// The result of one roll.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Rolled {
+    /// The face.
+    roll: i64,
+}
+
+/// Roll one die
+#[utoipa::path(get, path = "/roll", params(RollQuery), responses((status = 200, body = Rolled), Problems))]
+pub(crate) async fn roll(
+    State(state): State<AppState>,
+    deadline: Deadline,
+    Query(query): Query<RollQuery>,
+) -> Result<Json<Rolled>, Error> {
+    attributes::set("die.type", query.die.clone());
+    let rolled = state.roll(&query.die, deadline).await;
+    let label = state.die_service.label(&query.die);
+    match &rolled {
+        Ok(face) => state.metrics.rolled(label, *face),
+        Err(_) => state.metrics.roll_failed(label),
+    }
+    rolled.map(|roll| Json(Rolled { roll }))
+}
+
+/// The query of `/roll-async`.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RollAsyncQuery {
+    /// Name of a die, for example fair
+    #[param(min_length = 1, max_length = 128)]
+    die: String,
+    /// Rolls in the batch, from 1 to MAX_ASYNC_ROLLS (20)
+    #[param(minimum = 1)]
+    times: u32,
+    /// What happens to a batch in which a roll fails (default: all-or-nothing)
+    strategy: Option<Strategy>,
+    /// Rolls at once, from 1 to `times` (default: all)
+    #[param(minimum = 1)]
+    concurrency: Option<u32>,
+}
+
+impl Parameters<AppState> for RollAsyncQuery {
+    fn range(name: &str, state: &AppState, number: &dyn Fn(&str) -> Option<u64>) -> RangeInclusive<u64> {
+        let most = u64::from(state.max_async_rolls);
+        if name == "concurrency" { 1..=number("times").unwrap_or(most) } else { 1..=most }
+    }
+}
+
+/// What happens to a batch in which a roll fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Strategy {
+    /// The batch fails; the other rolls still finish.
+    #[default]
+    AllOrNothing,
+    /// The response has the others. Only a batch of which every roll failed fails.
+    BestEffort,
+}
+
+/// The result of a batch.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BatchRolled {
+    /// The sum of all faces rolled.
+    total: i64,
+    /// The faces in index order; null for a roll that failed, which only `best-effort` has.
+    rolls: Vec<Option<i64>>,
+    /// How many rolls were requested.
+    count: u32,
+    /// The rolls that failed; only with `best-effort`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed: Option<Vec<FailedRoll>>,
+}
+
+/// A roll that failed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FailedRoll {
+    /// Its index, from 0.
+    index: u32,
+    /// Why.
+    error: String,
+}
+
+/// Roll a batch of dice concurrently
+///
+/// The rolls run at the same time, so the batch takes as long as its slowest roll.
+#[utoipa::path(
+    get,
+    path = "/roll-async",
+    params(RollAsyncQuery),
+    responses((status = 200, body = BatchRolled), Problems)
+)]
+pub(crate) async fn roll_async(
+    State(state): State<AppState>,
+    deadline: Deadline,
+    Query(query): Query<RollAsyncQuery>,
+) -> Result<Json<BatchRolled>, Error> {
+    let RollAsyncQuery { die, times, concurrency, .. } = &query;
+    let (die_type, concurrency) = (&**die, concurrency.unwrap_or(*times));
+    state.metrics.batch_requested(*times);
+    attributes::set("die.type", die.clone());
+    attributes::set("async.batch_size", i64::from(*times));
+    attributes::set("async.concurrency", i64::from(concurrency));
+    tracing::info!(name: "batch.started", die_type, times, concurrency, "Async roll batch started");
+    let started = Instant::now();
+    let rolled = state.roll_batch(&query, concurrency, deadline).await;
+    match &rolled {
+        Ok(BatchRolled { total, rolls, .. }) => {
+            attributes::set("async.total_result", *total);
+            let (rolls, duration) = (rolls.iter().flatten().collect::<Vec<_>>(), started.elapsed().as_secs_f64());
+            tracing::info!(name: "batch.completed", die_type, times, total, ?rolls, duration, "Async roll batch completed");
+        }
+        // The client's fault; the telemetry layer has a line for it.
+        Err(Error::UnknownDie { .. } | Error::QueueFull) => (),
+        Err(error) => {
+            tracing::error!(name: "batch.failed", die_type, times, error = &*error.cause(), "Async roll batch failed");
+        }
+    }
+    rolled.map(Json)
+}
+
+impl AppState {
+    async fn roll(&self, die_type: &str, deadline: Deadline) -> Result<i64, Error> {
+        tracing::info!(name: "roll.requested", die_type, "Roll request received");
+        let request = self.chance.next_request();
+        let _admission = self.limit.admit(1).ok_or(Error::QueueFull)?; // before the call to die-service, which may be slow
+        let die = self.find_die(die_type, deadline).await?;
+        let throw = self.chance.throw(&die, request, 0);
+        let (_permit, _) = self.limit.permit().await;
+        let started = Instant::now();
+        work(throw.duration).await;
+        self.metrics.roll_took(Mode::Sync, started.elapsed());
+
+        attributes::set("die.error", throw.face.is_none());
+        match throw.face {
+            Some(roll_value) => {
+                attributes::set("die.result", roll_value);
+                tracing::info!(name: "roll.completed", die_type, roll_value, "Roll completed");
+                Ok(roll_value)
+            }
+            None => {
+                let error_rate = die.specification.error_rate;
+                tracing::error!(name: "roll.failed", die_type, error_rate, "Die triggered error condition");
+                Err(Error::DieFailed { die: die_type.to_owned() })
+            }
+        }
+    }
+
+    async fn roll_batch(
+        &self,
+        query: &RollAsyncQuery,
+        concurrency: u32,
+        deadline: Deadline,
+    ) -> Result<BatchRolled, Error> {
+        let times = query.times;
+        let request = self.chance.next_request();
+        let _admission = self.limit.admit(times).ok_or(Error::QueueFull)?;
+        let die = self.find_die(&query.die, deadline).await?; // once for the whole batch
+        let Self { chance, limit, metrics, .. } = self;
+        let started = Instant::now();
+        let rolls = Batch { die: &die, request, times, concurrency, chance, limit, metrics }.roll().await;
+        metrics.batch_finished(started.elapsed());
+
+        let failed: Vec<u32> =
+            (0..times).zip(&rolls).filter(|(_, face)| face.is_none()).map(|(index, _)| index).collect();
+        let strategy = query.strategy.unwrap_or_default();
+        let fatal = match strategy {
+            Strategy::AllOrNothing => !failed.is_empty(),
+            Strategy::BestEffort => failed.len() == rolls.len(),
+        };
+        if fatal {
+            return Err(Error::BatchFailed { die: query.die.clone(), failed, times });
+        }
+        let reason = |index| FailedRoll { index, error: format!("Die '{}' failed!", query.die) };
+        Ok(BatchRolled {
+            total: rolls.iter().flatten().fold(0, |sum: i64, face| sum.saturating_add(*face)),
+            rolls,
+            count: times,
+            failed: (strategy == Strategy::BestEffort).then(|| failed.into_iter().map(reason).collect()),
+        })
+    }
+
+    /// Gets the die from die-service, and sets what it is like on the span.
+    async fn find_die(&self, identifier: &str, deadline: Deadline) -> Result<Die, Error> {
+        let die = self.die_service.find(identifier, deadline).await?;
+        attributes::set("die.faces", Value::Array(die.specification.faces.to_vec().into()));
+        attributes::set("die.error_rate", die.specification.error_rate);
+        Ok(die)
+    }
+}
