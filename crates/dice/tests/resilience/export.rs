@@ -28,6 +28,15 @@ const TARGET: &str = "/dice?identifier=fair";
 
 #[test]
 fn failing_receiver_delays_no_request_and_every_span_is_counted() {
+    failing_receiver("batch");
+}
+
+#[test]
+fn failing_receiver_of_the_direct_processor_delays_no_request_and_every_span_is_counted() {
+    failing_receiver("direct");
+}
+
+fn failing_receiver(processor: &str) {
     // With the defaults, an export without response ends after ten seconds.
     let (each, resumes, small) = match long() {
         true => (Duration::from_secs(60), Duration::from_secs(15), &[][..]),
@@ -35,7 +44,8 @@ fn failing_receiver_delays_no_request_and_every_span_is_counted() {
     };
     let collector = OtlpReceiver::start();
     let line = Proxy::start(&collector.url);
-    let exporting = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*line.url), ("OTEL_LOGS_EXPORTER", "otlp")];
+    let exporting =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", &*line.url), ("OTEL_LOGS_EXPORTER", "otlp"), ("SPAN_PROCESSOR", processor)];
     let service = Service::start("die-service", &[&exporting, small].concat());
     let load = Load::start(&service.url, TARGET, STEADY);
     let started = Instant::now();
@@ -76,7 +86,7 @@ fn failing_receiver_delays_no_request_and_every_span_is_counted() {
         assert!(p99 < delayed(healthy), "{name}: {p99:?}, {healthy:?} without a fault");
         assert!(*resumed < bound(resumes, healthy), "{name}: {resumed:?}");
         figure(&format!(
-            "receiver {name} for {each:?}: {} responses, all 200, p99 {p99:?} ({healthy:?} without a fault), {lost} spans \
+            "{processor}, receiver {name} for {each:?}: {} responses, all 200, p99 {p99:?} ({healthy:?} without a fault), {lost} spans \
              counted as lost, export again after {resumed:?}",
             under.responses.len(),
         ));
@@ -96,9 +106,40 @@ fn failing_receiver_delays_no_request_and_every_span_is_counted() {
     assert!(collector.spans() >= spans.0, "{} arrived, {} counted as exported", collector.spans(), spans.0);
     assert!(records > 0, "records are lost, and counted, like spans");
     figure(&format!(
-        "receiver failing in four ways under load: {made} spans made = {} exported + {} dropped; {grown:.1} MiB more memory",
+        "{processor}, receiver failing in four ways under load: {made} spans made = {} exported + {} dropped; {grown:.1} MiB more memory",
         spans.0, spans.1
     ));
+}
+
+#[test]
+fn receiver_killed_at_random_leaves_exact_sums() {
+    for processor in ["batch", "direct"] {
+        let collector = OtlpReceiver::start();
+        let line = Proxy::start(&collector.url);
+        let exporting = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*line.url), ("SPAN_PROCESSOR", processor)];
+        let mut service = Service::start("die-service", &[&exporting[..], &SMALL].concat());
+        let load = Load::start(&service.url, TARGET, STEADY);
+        let seed = std::process::id();
+        let mut random = seed;
+        for round in 0..30 {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            line.set([Line::Down, Line::Works, Line::Breaks][round % 3]);
+            sleep(Duration::from_millis(u64::from(random >> 24)));
+        }
+        line.set(Line::Works);
+        let made = load.stop().responses.len();
+        let count = |name: &str| service.sum(name, "") as usize;
+        let (exported, dropped) = eventually("all spans accounted for", || {
+            let counts = (count(EXPORTED), count(SPANS_DROPPED));
+            (counts.0 + counts.1 == made).then_some(counts)
+        });
+        assert!(exported > 0 && dropped > 0, "{processor}, seed {seed}: {exported} exported, {dropped} dropped");
+        assert!(collector.spans() >= exported, "{processor}, seed {seed}: {} arrived", collector.spans());
+        service.stop();
+        figure(&format!(
+            "{processor}, receiver killed at random: {made} made = {exported} exported + {dropped} dropped"
+        ));
+    }
 }
 
 #[test]
