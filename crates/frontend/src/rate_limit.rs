@@ -54,7 +54,7 @@ fn network(client: IpAddr) -> IpAddr {
     }
 }
 
-/// A request that may go on: taken as a handler's argument, it answers 429 where the limit is reached.
+/// A request that may go on: taken as a handler's argument, it responds 429 where the limit is reached.
 pub(crate) struct Admitted;
 
 impl FromRequestParts<AppState> for Admitted {

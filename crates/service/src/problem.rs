@@ -16,7 +16,7 @@ use utoipa::{IntoResponses, ToSchema};
 
 const CONTENT_TYPE: &str = "application/problem+json";
 
-/// The statuses that a route may answer besides its success.
+/// The statuses that a route may respond with besides its success.
 const STATUSES: [(&str, &str); 8] = [
     ("400", "a malformed header"),
     ("404", "no such thing"),

@@ -25,7 +25,7 @@ use crate::probes::{Phase, Phases};
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The connection of a client that takes nothing of a response for this long is closed.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Request line and headers together. hyper looks after it has read, so it answers 431 somewhat beyond it.
+/// Request line and headers together. hyper checks after reading, so it responds 431 somewhat beyond it.
 const MAX_HEAD: usize = 64 << 10;
 
 /// Between the start of the drain and the end of idle connections. A request that was on its way is read in this time,

@@ -24,7 +24,7 @@ pub struct Settings {
     #[arg(long, env = "SHUTDOWN_GRACE_MS", default_value_t = 8000, value_parser = within(0..=600_000_u64))]
     pub shutdown_grace_ms: u64,
 
-    /// Before that, milliseconds in which /ready answers 503 and new connections are still accepted
+    /// Before that, milliseconds in which /ready responds 503 and new connections are still accepted
     #[arg(long, env = "SHUTDOWN_DELAY_MS", default_value_t = 0, value_parser = within(0..=600_000_u64))]
     pub shutdown_delay_ms: u64,
 

@@ -27,6 +27,9 @@ use crate::settings::Destination;
 /// What the exporter itself decides about a request; every other header is a setting.
 const OWN_HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::USER_AGENT];
 
+/// The most of a receiver's message, in bytes, that the exporter gets to log: a receiver may write a page into each.
+const MAX_MESSAGE: usize = 500;
+
 /// The client of one signal.
 #[derive(Debug)]
 pub(crate) struct ExportClient {
@@ -66,12 +69,12 @@ impl ExportClient {
         &self.url
     }
 
-    /// How many items of the last batch the receiver rejected; zero when asked again.
+    /// How many items of the last batch the receiver rejected; zero at the next call.
     pub(crate) fn take_rejected(&self) -> usize {
         self.rejected.swap(0, Ordering::Relaxed)
     }
 
-    /// Why the last attempt brought no response; none when asked again.
+    /// Why the last attempt brought no response; none at the next call.
     pub(crate) fn take_failure(&self) -> Option<String> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -96,18 +99,24 @@ impl HttpClient for ExportClient {
             GzDecoder::new(&**request.body()).read_to_end(&mut plain)?;
             *request.body_mut() = plain.into();
         }
-        let response =
+        let mut response =
             self.http.send_bytes(request).await.inspect_err(|error| self.set_failure(Some(chain(&**error))))?;
         self.set_failure(None);
         // The responses for spans and for log records have the same form. Some receivers send a text.
-        let decoded = ExportTraceServiceResponse::decode(&**response.body()).unwrap_or_default();
-        let rejected = decoded.partial_success.map_or(0, |partial| partial.rejected_spans);
+        let mut decoded = ExportTraceServiceResponse::decode(&**response.body()).unwrap_or_default();
+        let mut rejected = 0;
+        if let Some(partial) = &mut decoded.partial_success {
+            rejected = partial.rejected_spans;
+            let end = partial.error_message.floor_char_boundary(MAX_MESSAGE);
+            partial.error_message.truncate(end);
+        }
         self.rejected.store(usize::try_from(rejected).unwrap_or(0), Ordering::Relaxed);
+        *response.body_mut() = decoded.encode_to_vec().into();
         Ok(response)
     }
 }
 
-/// What both exporters are told. A receiver that cannot be reached, or answers 429, 502, 503 or 504, is tried again
+/// What both exporters are told. A receiver that cannot be reached, or responds 429, 502, 503 or 504, is tried again
 /// until the time limit is over; `Retry-After` is honoured.
 pub(crate) fn configure<B: WithExportConfig + WithHttpConfig>(
     builder: B,

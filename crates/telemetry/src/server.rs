@@ -91,11 +91,8 @@ impl InFlight {
                     Some(route) => format!("{span_method} {}", route.as_str()),
                     None => span_method.to_owned(),
                 };
-                let span = tracer.span_builder(name).with_kind(SpanKind::Server).with_attributes(request_attributes(
-                    request,
-                    method,
-                    route.as_ref(),
-                ));
+                let attributes = request_attributes(request, method, route.as_ref());
+                let span = tracer.span_builder(name).with_kind(SpanKind::Server).with_attributes(attributes);
                 parent.with_span(tracer.build_with_context(span, &parent))
             }
             None => parent,

@@ -1,7 +1,7 @@
 //! The settings of telemetry, checked before anything starts: the standard OpenTelemetry environment, and how log lines
 //! are written. Each is a flag and an environment variable of the same name.
 //!
-//! The SDK ignores some of these variables and only warns about values that it does not understand; here each works
+//! The SDK ignores some of these variables and only warns about values that it does not know; here each works
 //! or stops the program with a reason. Source: "OpenTelemetry Environment Variable Specification" and "OTLP Exporter
 //! Configuration" of the OpenTelemetry specification.
 

@@ -51,7 +51,7 @@ function item(row, all) {
     element("i", { class: `dot ${service}` }),
     element("span", { class: "span-name" }, row.name),
     element("span", { class: "span-service muted" }, row.service),
-    element("span", { class: "kind" }, row.failed ? `${row.kind} · error` : row.cancelled ? `${row.kind} · cancelled` : row.kind),
+    element("span", { class: "kind" }, row.failed ? `${row.kind} · error` : row.cancelled ? "cancelled" : row.kind),
   );
   // Deeper names would be pushed out of their column.
   name.style.setProperty("--depth", Math.min(row.depth, 12));

@@ -11,7 +11,7 @@ use prometheus::Registry;
 
 use crate::Telemetry;
 use crate::settings::Settings;
-use crate::testing::sample_of;
+use crate::testing::{Lines, sample_of};
 use receiver::{Receiver, Reply};
 
 const PROCESSORS: [&str; 2] = ["--span-processor=batch", "--span-processor=direct"];
@@ -145,6 +145,31 @@ fn rejected_spans_are_counted_and_the_others_exported() {
             assert_eq!((counts.exported, counts.export_failed), expected, "{processor}, {rejected}");
         }
     }
+}
+
+#[test]
+fn long_message_of_the_receiver_is_cut_before_it_is_logged() {
+    let receiver = Receiver::start(|_| Reply::Message(1 << 20));
+    let endpoint = format!("--otel-exporter-otlp-endpoint={}", receiver.url);
+    let settings = Flags::parse_from(["test", &*endpoint, "--otel-bsp-schedule-delay=20"]).settings;
+    let lines = Lines::default();
+    let (telemetry, subscriber) = Telemetry::build("test", "1", &settings, lines.clone(), None).unwrap();
+    // The exporter logs on a thread of its own, so this subscriber has to be that of the whole process.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    tracing::info_span!("work").in_scope(|| ());
+    telemetry
+        .run(async {
+            receiver.has_requests(1).await;
+            Ok(())
+        })
+        .unwrap();
+    let text = lines.text();
+    assert!(text.contains("PartialSuccess"), "{text}");
+    assert!(
+        text.lines().all(|line| line.len() < 2000),
+        "the longest line has {:?} bytes",
+        text.lines().map(str::len).max()
+    );
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub(crate) enum Reply {
     Ok,
     /// So many items rejected.
     Partial(i64),
+    /// None rejected, and a message of so many bytes.
+    Message(usize),
     Status(u16),
     /// 503, to be tried again after so many seconds.
     RetryAfter(u64),
@@ -136,6 +138,11 @@ fn serve(stream: &TcpStream, seen: &Mutex<Seen>, script: &dyn Fn(usize) -> Reply
                 let partial = ExportTracePartialSuccess { rejected_spans: rejected, error_message: "no".to_owned() };
                 let response = ExportTraceServiceResponse { partial_success: Some(partial) };
                 seen.lock().unwrap().accepted += items - usize::try_from(rejected).unwrap_or(0).min(items);
+                respond(200, "", &response.encode_to_vec())
+            }
+            Reply::Message(length) => {
+                let partial = ExportTracePartialSuccess { rejected_spans: 0, error_message: "x".repeat(length) };
+                let response = ExportTraceServiceResponse { partial_success: Some(partial) };
                 respond(200, "", &response.encode_to_vec())
             }
             Reply::Status(status) => respond(status, "", b"a reason"),
