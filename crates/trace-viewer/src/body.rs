@@ -53,21 +53,28 @@ pub(crate) async fn read(request: Request, memory: &Semaphore) -> Result<Vec<u8>
     if gzipped { decompress(&body) } else { Ok(body) }
 }
 
-/// Decodes an OTLP message.
+/// The message in protobuf.
 ///
 /// # Errors
-/// The bytes are not such a message.
-pub(crate) fn decode<M: prost::Message + Default + DeserializeOwned>(
+/// The body is not such a message in JSON.
+pub(crate) fn protobuf<M: prost::Message + DeserializeOwned>(
     encoding: Encoding,
-    body: &[u8],
-) -> Result<M, Refusal> {
-    let decoded = match encoding {
-        Encoding::Protobuf => M::decode(body).map_err(|error| error.to_string()),
+    body: Vec<u8>,
+) -> Result<Vec<u8>, Refusal> {
+    match encoding {
+        Encoding::Protobuf => Ok(body),
         // serde would accept a list for a struct.
-        Encoding::Json if !body.trim_ascii_start().starts_with(b"{") => Err("expected an object".to_owned()),
-        Encoding::Json => serde_json::from_slice(body).map_err(|error| error.to_string()),
-    };
-    decoded.map_err(|error| (StatusCode::BAD_REQUEST, format!("not an OTLP message: {error}")))
+        Encoding::Json if !body.trim_ascii_start().starts_with(b"{") => Err(not_otlp("expected an object")),
+        Encoding::Json => match serde_json::from_slice::<M>(&body) {
+            Ok(message) => Ok(message.encode_to_vec()),
+            Err(error) => Err(not_otlp(&error.to_string())),
+        },
+    }
+}
+
+/// The response to what is no OTLP message.
+pub(crate) fn not_otlp(error: &str) -> Refusal {
+    (StatusCode::BAD_REQUEST, format!("not an OTLP message: {error}"))
 }
 
 /// The encoding that the content type names.

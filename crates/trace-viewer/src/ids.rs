@@ -1,6 +1,7 @@
 //! Trace and span ids: 16 and 8 bytes, never all zero (W3C Trace Context, section 3.2.2).
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 /// The id that all spans of one trace share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -8,7 +9,7 @@ pub(crate) struct TraceId(u128);
 
 /// The id of one span, unique within its trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct SpanId(u64);
+pub(crate) struct SpanId(NonZeroU64);
 
 impl TraceId {
     /// The id in an OTLP message, if it is valid.
@@ -32,6 +33,11 @@ impl TraceId {
         }
     }
 
+    /// The id in an OTLP message.
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
     /// As Tempo's search writes it: without leading zeros.
     pub(crate) fn short(self) -> String {
         format!("{:x}", self.0)
@@ -41,13 +47,17 @@ impl TraceId {
 impl SpanId {
     /// The id in an OTLP message, if it is valid; a root span's parent id is empty.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let number = u64::from_be_bytes(bytes.try_into().ok()?);
-        (number != 0).then_some(Self(number))
+        NonZeroU64::new(u64::from_be_bytes(bytes.try_into().ok()?)).map(Self)
     }
 
     /// Parses 1 to 16 hexadecimal digits.
     pub(crate) fn from_hex(text: &str) -> Option<Self> {
-        u64::from_str_radix(text, 16).ok().map(Self)
+        NonZeroU64::new(u64::from_str_radix(text, 16).ok()?).map(Self)
+    }
+
+    /// The id in an OTLP message.
+    pub(crate) fn to_bytes(self) -> [u8; 8] {
+        self.0.get().to_be_bytes()
     }
 }
 

@@ -3,7 +3,6 @@
 //! Responses follow the OTLP specification 1.x, section "OTLP/HTTP response": what a valid message has that cannot be
 //! stored is counted in `partialSuccess`; anything else is refused with a `google.rpc.Status`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -24,10 +23,10 @@ use tokio::sync::{Mutex, Semaphore};
 use tracing::warn;
 
 use crate::body::{self, Encoding, Refusal};
-use crate::ids::{SpanId, TraceId};
+use crate::decode::{Decoded, Decoder};
 use crate::log::LogLimit;
-use crate::store::{Batch, Store};
-use crate::trace::{Origin, StoredSpan};
+use crate::store::Store;
+use crate::wire::Malformed;
 
 /// The receiver's routes.
 pub(crate) fn app(store: Arc<Store>) -> Router {
@@ -46,22 +45,27 @@ struct Receiver {
     store: Arc<Store>,
     /// One permit for each byte that bodies may take together.
     memory: Semaphore,
-    /// Held while a message is decoded, one at a time: a hostile one takes thirty times its size in memory.
-    decoding: Mutex<()>,
+    /// Held while a message is decoded.
+    decoding: Mutex<Decoder>,
     warnings: LogLimit,
 }
 
 async fn traces(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
-    receiver.receive(request, "rejectedSpans", spans_by_trace).await
+    receiver.receive::<ExportTraceServiceRequest>(request, "rejectedSpans", Decoder::traces).await
 }
 
 async fn logs(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
-    receiver.receive(request, "rejectedLogRecords", logs_by_trace).await
+    receiver.receive::<ExportLogsServiceRequest>(request, "rejectedLogRecords", Decoder::logs).await
 }
 
 impl Receiver {
-    /// Stores what `split` makes of the message: batches, and the number of spans without a valid id.
-    async fn receive<M>(&self, request: Request, rejected: &str, split: fn(M) -> (Vec<Batch>, usize)) -> Response
+    /// Stores what `decode` makes of the message: batches, and the number of spans without a valid id.
+    async fn receive<M>(
+        &self,
+        request: Request,
+        rejected: &str,
+        decode: fn(&mut Decoder, &[u8]) -> Result<Decoded, Malformed>,
+    ) -> Response
     where
         M: Message + Default + DeserializeOwned,
     {
@@ -71,8 +75,10 @@ impl Receiver {
         };
         let stored = async {
             let body = body::read(request, &self.memory).await?;
-            let _decoding = self.decoding.lock().await;
-            let (batches, without_id) = split(body::decode(encoding, &body)?);
+            let mut decoder = self.decoding.lock().await;
+            let body = body::protobuf::<M>(encoding, body)?;
+            let decoded = decode(&mut decoder, &body);
+            let (batches, without_id) = decoded.map_err(|Malformed(error)| body::not_otlp(error))?;
             if batches.is_empty() && without_id > 0 {
                 let reason = "trace ids must be 128 bit and span ids 64 bit, neither all zero";
                 return Err((StatusCode::BAD_REQUEST, reason.to_owned()));
@@ -131,39 +137,6 @@ fn response(status: StatusCode, encoding: Encoding, message: &impl Message, json
         }
         Encoding::Json => (status, axum::Json(json)).into_response(),
     }
-}
-
-fn spans_by_trace(message: ExportTraceServiceRequest) -> (Vec<Batch>, usize) {
-    let (mut batches, mut without_id) = (Vec::new(), 0);
-    for from_resource in message.resource_spans {
-        for from_scope in from_resource.scope_spans {
-            let origin = Origin::new(from_resource.resource.clone(), from_scope.scope);
-            let mut by_trace = HashMap::<_, Vec<_>>::new();
-            for span in from_scope.spans {
-                match TraceId::from_bytes(&span.trace_id).zip(SpanId::from_bytes(&span.span_id)) {
-                    Some((trace, id)) => {
-                        by_trace.entry(trace).or_default().push(StoredSpan { id, span, origin: origin.clone() });
-                    }
-                    None => without_id += 1,
-                }
-            }
-            batches.extend(by_trace.into_iter().map(|(trace, spans)| Batch { trace, spans, logs: Vec::new() }));
-        }
-    }
-    (batches, without_id)
-}
-
-/// Log records outside of any trace are accepted and discarded: no page would show them.
-fn logs_by_trace(message: ExportLogsServiceRequest) -> (Vec<Batch>, usize) {
-    let mut by_trace = HashMap::<_, Vec<_>>::new();
-    let scopes = message.resource_logs.into_iter().flat_map(|from_resource| from_resource.scope_logs);
-    for record in scopes.flat_map(|from_scope| from_scope.log_records) {
-        if let Some(trace) = TraceId::from_bytes(&record.trace_id) {
-            by_trace.entry(trace).or_default().push(record);
-        }
-    }
-    let batches = by_trace.into_iter().map(|(trace, logs)| Batch { trace, spans: Vec::new(), logs });
-    (batches.collect(), 0)
 }
 
 #[cfg(test)]

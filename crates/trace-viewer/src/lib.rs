@@ -6,8 +6,9 @@
 //! Reading order, which is also the way of a span:
 //!
 //! 1. `config`: the settings; `run`: the process from start to stop.
-//! 2. `ingest` receives OTLP over HTTP; `body` reads the request within limits.
-//! 3. `store` keeps the spans: `trace` is one trace, `weight` estimates the memory of a span, `ids` has the id types.
+//! 2. `ingest` receives OTLP over HTTP; `body` reads the request within limits; `decode` makes spans of it, by `wire`.
+//! 3. `store` keeps the spans: `trace` is one trace, `span` one span, `attributes` its attributes, `ids` its ids; `texts`
+//!    holds texts that repeat once, `shares` counts what traces share, `weight` knows what a heap block takes.
 //! 4. `tree` finds parents and children; `analysis` finds concurrent siblings; `critical_path` finds the spans that
 //!    decided the duration; `sentence` describes the result.
 //! 5. `app` has the routes of the page and query port: `page` serves the HTML pages and `view` the JSON that they draw.
@@ -20,6 +21,7 @@ mod attributes;
 mod body;
 mod config;
 mod critical_path;
+mod decode;
 mod ids;
 mod ingest;
 mod log;
@@ -28,14 +30,18 @@ mod query;
 mod run;
 mod search;
 mod sentence;
+mod shares;
+mod span;
 mod store;
 mod tags;
 mod tempo_json;
+mod texts;
 mod trace;
 mod traceql;
 mod tree;
 mod view;
 mod weight;
+mod wire;
 
 pub use config::Config;
 pub use run::run;

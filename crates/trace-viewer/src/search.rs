@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 
 use crate::attributes;
 use crate::query::BadQuery;
+use crate::span::StoredSpan;
 use crate::store::Store;
 use crate::tempo_json;
-use crate::trace::{StoredSpan, Trace};
+use crate::trace::Trace;
 use crate::traceql::{self, Field, Query};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
@@ -116,8 +117,8 @@ impl Search {
         }
         let mut result = json!({"traceID": trace.id.short(), "rootServiceName": NO_ROOT});
         if let Some(root) = trace.root() {
-            result["rootServiceName"] = json!(root.origin.service);
-            result["rootTraceName"] = json!(root.span.name);
+            result["rootServiceName"] = json!(root.service());
+            result["rootTraceName"] = json!(root.name());
         }
         result["startTimeUnixNano"] = json!(start.to_string());
         result["durationMs"] = json!(u32::try_from(duration / 1_000_000).unwrap_or(u32::MAX));
@@ -133,7 +134,7 @@ impl Search {
             result["spanSet"] = set;
             let mut services = BTreeMap::<&str, ServiceStats>::new();
             for span in trace.spans.values() {
-                let stats = services.entry(&span.origin.service).or_default();
+                let stats = services.entry(span.service()).or_default();
                 stats.span_count += 1;
                 if span.failed() {
                     *stats.error_count.get_or_insert(0) += 1;
@@ -153,7 +154,7 @@ fn found_span(query: &Query, span: &StoredSpan) -> Value {
         "durationNanos": (span.end() - span.start()).to_string(),
     });
     if query.0.iter().any(|condition| condition.field == Field::Name) {
-        found["name"] = span.span.name.as_str().into();
+        found["name"] = span.name().into();
     }
     let attributes = query.0.iter().filter_map(|condition| condition.field.attribute(span));
     let attributes: Vec<_> = attributes.map(|(key, value)| tempo_json::attribute(key, value)).collect();
@@ -165,12 +166,12 @@ fn found_span(query: &Query, span: &StoredSpan) -> Value {
 
 /// Whether the span or its resource has the attribute. `name`, `status` and `error` count as attributes of the span.
 fn tagged(span: &StoredSpan, key: &str, value: &str) -> bool {
-    let on = |list| attributes::find(list, key).is_some_and(|found| attributes::text(found) == value);
+    let is_value = |found: &attributes::Value| attributes::text(found) == value;
     match key {
-        "name" => span.span.name == value,
+        "name" => span.name() == value,
         "status" => traceql::status(span) == value,
         "error" if value == "true" => span.failed(),
-        _ => on(&span.span.attributes) || on(&span.origin.resource.attributes),
+        _ => span.attribute(key).is_some_and(is_value) || span.resource_attribute(key).is_some_and(is_value),
     }
 }
 

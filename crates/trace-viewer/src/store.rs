@@ -5,13 +5,13 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use tracing::warn;
 
 use crate::ids::TraceId;
 use crate::log::LogLimit;
-use crate::trace::{StoredSpan, Trace};
-use crate::weight;
+use crate::shares::{self, Shares};
+use crate::span::{LogRecord, StoredSpan};
+use crate::trace::Trace;
 
 /// What the store may hold.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +54,7 @@ struct Kept {
     traces: HashMap<TraceId, Arc<Trace>>,
     /// The oldest first, by the arrival of the first span or log record.
     order: VecDeque<TraceId>,
+    shares: Shares,
     level: Level,
 }
 
@@ -113,30 +114,33 @@ impl Kept {
             Arc::new(Trace::new(id))
         });
         let trace = Arc::make_mut(entry);
-        let before = (trace.spans.len(), trace.bytes, trace.refused);
+        let before = (trace.spans.len(), trace.bytes + trace.brought, trace.refused);
         self.level.revision += 1;
         trace.revision = self.level.revision;
         trace.updated = Instant::now();
 
-        // The origin is shared by traces, and freed with the last of them, so each trace counts it once per message.
-        let mut origin = spans.first().map_or(0, |span| span.origin.weight);
         for span in spans {
-            let weight = origin + weight::span(&span.span);
-            let fits = trace.spans.len() < limits.spans / 2 && trace.bytes + weight <= limits.bytes / 2;
+            let weight = span.weight as usize + Trace::ENTRY_BYTES;
+            let fits = trace.spans.len() < limits.spans / 2
+                && trace.bytes + trace.brought + weight + span.origin.bytes() <= limits.bytes / 2;
             match trace.spans.entry(span.id) {
                 // Sent again by an exporter that got no response.
                 Entry::Occupied(_) => {}
                 Entry::Vacant(entry) if fits => {
+                    if !trace.origins.last().is_some_and(|last| Arc::ptr_eq(last, &span.origin)) {
+                        trace.brought += self.shares.add(&span.origin);
+                        trace.bytes += shares::LISTED;
+                        trace.origins.push(span.origin.clone());
+                    }
                     entry.insert(Arc::new(span));
                     trace.bytes += weight;
-                    origin = 0;
                 }
                 Entry::Vacant(_) => trace.refused += 1,
             }
         }
         for record in logs {
-            let weight = weight::log(&record);
-            if trace.bytes + weight <= limits.bytes / 2 {
+            let weight = record.weight as usize;
+            if trace.bytes + trace.brought + weight <= limits.bytes / 2 {
                 trace.logs.push(Arc::new(record));
                 trace.bytes += weight;
             } else {
@@ -145,7 +149,7 @@ impl Kept {
         }
 
         self.level.spans += trace.spans.len() - before.0;
-        self.level.bytes += trace.bytes - before.1;
+        self.level.bytes += trace.bytes + trace.brought - before.1;
         let refused = trace.refused - before.2;
         self.evict(limits);
         refused
@@ -157,6 +161,7 @@ impl Kept {
             self.level.traces -= 1;
             self.level.spans -= trace.spans.len();
             self.level.bytes -= trace.bytes;
+            self.level.bytes -= trace.origins.iter().map(|origin| self.shares.remove(origin)).sum::<usize>();
             self.level.evicted += 1;
         }
     }
@@ -164,38 +169,47 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry_proto::tonic::trace::v1::Span;
     use proptest::prelude::*;
 
     use super::*;
     use crate::ids::SpanId;
-    use crate::trace::Origin;
+    use crate::span::{Origin, Resource};
 
-    const LIMITS: Limits = Limits { spans: 20, bytes: 20_000 };
+    const LIMITS: Limits = Limits { spans: 20, bytes: 30_000 };
 
-    /// One span of trace `trace`, whose name has `name` bytes, and a log record of the same length.
-    fn batch(trace: u8, number: u8, name: usize) -> Batch {
+    /// One span of trace `trace`, which takes `bytes` more than an empty one, and a log record of the same size.
+    fn batch(trace: u8, number: u8, bytes: usize, origin: &Arc<Origin>) -> Batch {
         let id = SpanId::from_bytes(&[number; 8]).expect("numbers start at 1");
-        let span = Span { name: "x".repeat(name), ..Span::default() };
-        let log = LogRecord { severity_text: "x".repeat(name), ..LogRecord::default() };
+        let weight = 200 + bytes as u32;
+        let span = StoredSpan { weight, ..StoredSpan::empty(id, origin.clone()) };
+        let log = LogRecord { weight, ..LogRecord::default() };
         let trace = TraceId::from_bytes(&[trace; 16]).expect("numbers start at 1");
-        Batch { trace, spans: vec![StoredSpan { id, span, origin: Origin::new(None, None) }], logs: vec![log] }
+        Batch { trace, spans: vec![span], logs: vec![log] }
+    }
+
+    fn origin(bytes: usize) -> Arc<Origin> {
+        Arc::new(Origin { resource: Arc::new(Resource { weight: bytes, ..Resource::default() }), ..Origin::default() })
     }
 
     proptest! {
         #[test]
         fn level_counts_what_is_kept_and_never_exceeds_limits(
-            messages in prop::collection::vec((1..30u8, 1..40u8, 0..9000usize), 0..200),
+            messages in prop::collection::vec((1..30u8, 1..40u8, 0..9000usize, 0..5usize), 0..200),
         ) {
             let store = Store::new(LIMITS);
-            for (trace, number, name) in messages {
-                store.add(vec![batch(trace, number, name)]);
+            let origins: Vec<_> = (0..5).map(|number| origin(number * 1000)).collect();
+            for (trace, number, bytes, from) in messages {
+                store.add(vec![batch(trace, number, bytes, &origins[from])]);
                 let level = store.level();
                 prop_assert!(level.spans <= LIMITS.spans && level.bytes <= LIMITS.bytes, "{level:?}");
             }
             let (level, kept) = (store.level(), store.read());
             prop_assert_eq!(level.spans, kept.traces.values().map(|trace| trace.spans.len()).sum::<usize>());
-            prop_assert_eq!(level.bytes, kept.traces.values().map(|trace| trace.bytes).sum::<usize>());
+            let own = kept.traces.values().map(|trace| trace.bytes).sum::<usize>();
+            let mut shares = Shares::default();
+            let origins = kept.traces.values().flat_map(|trace| &trace.origins);
+            let shared = origins.map(|origin| shares.add(origin)).sum::<usize>();
+            prop_assert_eq!(level.bytes, own + shared);
             prop_assert_eq!((kept.order.len(), level.traces), (kept.traces.len(), kept.traces.len()));
         }
     }
@@ -203,20 +217,22 @@ mod tests {
     #[test]
     fn one_trace_gets_at_most_half_of_the_bytes() {
         let store = Store::new(LIMITS);
-        store.add(vec![batch(1, 1, 5)]);
-        let refused: usize = (1..9).map(|number| store.add(vec![batch(2, number, 2000)])).sum();
+        store.add(vec![batch(1, 1, 5, &origin(0))]);
+        let refused: usize = (1..9).map(|number| store.add(vec![batch(2, number, 2000, &origin(0))])).sum();
         assert!(refused > 0);
         let trace = |number| store.get(TraceId::from_bytes(&[number; 16]).expect("an id"));
         assert!(trace(1).is_some(), "the other trace stays");
-        assert!(trace(2).is_some_and(|trace| trace.refused == refused && trace.bytes <= LIMITS.bytes / 2));
+        assert!(
+            trace(2).is_some_and(|trace| trace.refused == refused && trace.bytes + trace.brought <= LIMITS.bytes / 2)
+        );
     }
 
     #[test]
     fn trace_that_was_read_does_not_change_with_the_store() {
         let store = Store::new(LIMITS);
-        store.add(vec![batch(1, 1, 5)]);
+        store.add(vec![batch(1, 1, 5, &origin(0))]);
         let held = store.get(TraceId::from_bytes(&[1; 16]).expect("an id")).expect("a trace");
-        store.add(vec![batch(1, 2, 5)]);
+        store.add(vec![batch(1, 2, 5, &origin(0))]);
         assert_eq!(held.spans.len(), 1);
         assert_eq!(store.latest(9)[0].spans.len(), 2);
     }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Query as Parameters, State};
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::attributes;
+use crate::attributes::{self, Value as Attribute};
 use crate::query::BadQuery;
 use crate::store::Store;
 use crate::trace::Trace;
@@ -53,8 +52,8 @@ fn scopes(traces: &[Arc<Trace>], only: &str) -> Result<Vec<(&'static str, BTreeS
     }
     let (mut on_span, mut on_resource) = (BTreeSet::new(), BTreeSet::new());
     for span in traces.iter().flat_map(|trace| trace.spans.values()) {
-        on_span.extend(span.span.attributes.iter().map(|pair| pair.key.as_str()));
-        on_resource.extend(span.origin.resource.attributes.iter().map(|pair| pair.key.as_str()));
+        on_span.extend(span.attributes().iter().map(|pair| pair.key.as_str()));
+        on_resource.extend(span.resource_attributes().iter().map(|pair| pair.key.as_str()));
     }
     let owned = |names: BTreeSet<&str>| -> BTreeSet<String> { names.into_iter().map(str::to_owned).collect() };
     let intrinsic = INTRINSICS.iter().map(|(name, _)| *name).collect();
@@ -106,11 +105,11 @@ fn typed(store: &Store, field: &Field) -> BTreeSet<(&'static str, String)> {
 }
 
 /// TraceQL's name of a value's type.
-fn kind(value: &Any) -> &'static str {
+fn kind(value: &Attribute) -> &'static str {
     match value {
-        Any::IntValue(_) => "int",
-        Any::DoubleValue(_) => "float",
-        Any::BoolValue(_) => "bool",
+        Attribute::Int(_) => "int",
+        Attribute::Double(_) => "float",
+        Attribute::Bool(_) => "bool",
         _ => "string",
     }
 }

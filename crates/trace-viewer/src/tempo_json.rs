@@ -15,7 +15,9 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use prost::Message;
 use serde_json::{Value, json};
 
-use crate::trace::{StoredSpan, Trace};
+use crate::attributes;
+use crate::span::StoredSpan;
+use crate::trace::Trace;
 
 /// The spans of `trace` as a message: grouped by resource and scope, and by start within each group.
 pub(crate) fn message(trace: &Trace) -> TracesData {
@@ -25,14 +27,14 @@ pub(crate) fn message(trace: &Trace) -> TracesData {
     let mut indices = HashMap::new();
     let mut groups: Vec<ResourceSpans> = Vec::new();
     for stored in spans {
-        let (resource, scope) = (&stored.origin.resource, &stored.origin.scope);
+        let (resource, scope) = (stored.origin.resource.to_otlp(), stored.scope().to_otlp());
         let index = *indices.entry((resource.encode_to_vec(), scope.encode_to_vec())).or_insert_with(|| {
-            let scope_spans = ScopeSpans { scope: Some(scope.clone()), ..ScopeSpans::default() };
-            let resource = Some(resource.clone());
+            let scope_spans = ScopeSpans { scope: Some(scope), ..ScopeSpans::default() };
+            let resource = Some(resource);
             groups.push(ResourceSpans { resource, scope_spans: vec![scope_spans], ..ResourceSpans::default() });
             groups.len() - 1
         });
-        groups[index].scope_spans[0].spans.push(stored.span.clone());
+        groups[index].scope_spans[0].spans.push(stored.to_otlp(trace.id));
     }
     TracesData { resource_spans: groups }
 }
@@ -49,8 +51,8 @@ pub(crate) fn resource_spans(message: &TracesData) -> Value {
 }
 
 /// One attribute.
-pub(crate) fn attribute(key: &str, value: &Any) -> Value {
-    json!({"key": key, "value": any(value)})
+pub(crate) fn attribute(key: &str, value: &attributes::Value) -> Value {
+    json!({"key": key, "value": any_value(&value.to_otlp())})
 }
 
 fn attributes(attributes: &[KeyValue]) -> Value {

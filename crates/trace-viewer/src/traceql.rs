@@ -6,11 +6,9 @@ mod parse;
 
 use std::mem::discriminant;
 
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-
-use crate::attributes;
-use crate::trace::{StoredSpan, Trace};
+use crate::attributes::Value;
+use crate::span::StoredSpan;
+use crate::trace::Trace;
 
 pub(crate) use parse::{duration, quoted};
 
@@ -99,10 +97,10 @@ impl Field {
     }
 
     /// Key and value of the attribute of `span` that the field names.
-    pub(crate) fn attribute<'a>(&self, span: &'a StoredSpan) -> Option<(&str, &'a Any)> {
+    pub(crate) fn attribute<'a>(&self, span: &'a StoredSpan) -> Option<(&str, &'a Value)> {
         let Self::Attribute(scope, key) = self else { return None };
-        let on_span = || attributes::find(&span.span.attributes, key);
-        let on_resource = || attributes::find(&span.origin.resource.attributes, key);
+        let on_span = || span.attribute(key);
+        let on_resource = || span.resource_attribute(key);
         let value = match scope {
             Scope::Span => on_span(),
             Scope::Resource => on_resource(),
@@ -115,14 +113,14 @@ impl Field {
     pub(crate) fn values(&self, trace: &Trace, span: &StoredSpan) -> Vec<Literal> {
         let text = |text: &str| vec![Literal::Text(text.to_owned())];
         match self {
-            Self::Name => text(&span.span.name),
-            Self::StatusMessage => text(span.span.status.as_ref().map_or("", |status| &status.message)),
+            Self::Name => text(span.name()),
+            Self::StatusMessage => text(span.status_message()),
             Self::Status => vec![Literal::Keyword(status(span))],
             Self::Kind => vec![Literal::Keyword(kind(span))],
             Self::Duration => vec![Literal::Duration((span.end() - span.start()) as f64)],
             Self::TraceDuration => vec![Literal::Duration(trace.duration() as f64)],
-            Self::RootName => trace.root().map(|root| text(&root.span.name)).unwrap_or_default(),
-            Self::RootServiceName => trace.root().map(|root| text(&root.origin.service)).unwrap_or_default(),
+            Self::RootName => trace.root().map(|root| text(root.name())).unwrap_or_default(),
+            Self::RootServiceName => trace.root().map(|root| text(root.service())).unwrap_or_default(),
             Self::Attribute(..) => self.attribute(span).map(|(_, value)| literals(value)).unwrap_or_default(),
         }
     }
@@ -130,24 +128,22 @@ impl Field {
 
 /// The span's status as TraceQL writes it.
 pub(crate) fn status(span: &StoredSpan) -> &'static str {
-    STATUSES[span.span.status.as_ref().map_or(StatusCode::Unset, |status| status.code()) as usize]
+    STATUSES[span.status() as usize]
 }
 
 /// The span's kind as TraceQL writes it.
 pub(crate) fn kind(span: &StoredSpan) -> &'static str {
-    KINDS[span.span.kind() as usize]
+    KINDS[span.kind() as usize]
 }
 
-fn literals(value: &Any) -> Vec<Literal> {
+fn literals(value: &Value) -> Vec<Literal> {
     match value {
-        Any::StringValue(text) => vec![Literal::Text(text.clone())],
-        Any::BoolValue(flag) => vec![Literal::Flag(*flag)],
-        Any::IntValue(number) => vec![Literal::Number(*number as f64)],
-        Any::DoubleValue(number) => vec![Literal::Number(*number)],
-        Any::ArrayValue(array) => {
-            array.values.iter().filter_map(|item| item.value.as_ref()).flat_map(literals).collect()
-        }
-        Any::KvlistValue(_) | Any::BytesValue(_) | Any::StringValueStrindex(_) => Vec::new(),
+        Value::Text(text) => vec![Literal::Text(text.to_string())],
+        Value::Bool(flag) => vec![Literal::Flag(*flag)],
+        Value::Int(number) => vec![Literal::Number(*number as f64)],
+        Value::Double(number) => vec![Literal::Number(*number)],
+        Value::Array(values) => values.iter().flat_map(literals).collect(),
+        Value::Map(_) | Value::Bytes(_) | Value::Empty => Vec::new(),
     }
 }
 

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::ids::SpanId;
-use crate::trace::{StoredSpan, Trace};
+use crate::span::StoredSpan;
+use crate::trace::Trace;
 
 /// What the analysis uses of a span. Times are nanoseconds since 1970.
 #[derive(Debug, Clone)]
@@ -50,8 +51,8 @@ impl<'a> Tree<'a> {
         let node = |stored: &'a Arc<StoredSpan>| Node {
             id: stored.id,
             parent: stored.parent(),
-            name: &stored.span.name,
-            service: &stored.origin.service,
+            name: stored.name(),
+            service: stored.service(),
             start: stored.start(),
             end: stored.end(),
             failed: stored.failed(),

@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 use serde_json::{Value, json};
 
 use crate::analysis::Analysis;
 use crate::attributes::{object, plain};
 use crate::ids::SpanId;
 use crate::sentence;
-use crate::trace::{StoredSpan, Trace};
+use crate::span::{LogRecord, StoredSpan};
+use crate::trace::Trace;
 use crate::traceql;
 use crate::tree::Tree;
 
@@ -35,14 +35,14 @@ pub(crate) fn summary(trace: &Trace) -> Value {
     let mut spans: Vec<&Arc<StoredSpan>> = trace.spans.values().collect();
     spans.sort_by_key(|span| (span.start(), std::cmp::Reverse(span.end())));
     let mut seen = HashSet::new();
-    let services = spans.iter().map(|span| span.origin.service.as_str()).filter(|service| seen.insert(*service));
+    let services = spans.iter().map(|span| span.service()).filter(|service| seen.insert(*service));
     let services: Vec<&str> = services.collect();
     let bar = |span: &&Arc<StoredSpan>| {
-        json!([span.start() - start, span.end() - span.start(), span.origin.service, span.failed()])
+        json!([span.start() - start, span.end() - span.start(), span.service(), span.failed()])
     };
     json!({
         "id": trace.id.to_string(),
-        "root": trace.root().map(|root| json!({"name": root.span.name, "service": root.origin.service})),
+        "root": trace.root().map(|root| json!({"name": root.name(), "service": root.service()})),
         "start": start / 1_000_000,
         "duration": trace.duration(),
         "spans": spans.len(),
@@ -69,21 +69,21 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
     }
     let mut logged = BTreeMap::<SpanId, Vec<u64>>::new();
     for line in &trace.logs {
-        if let Some(id) = SpanId::from_bytes(&line.span_id) {
-            logged.entry(id).or_default().push(written_at(line));
+        if let Some(id) = line.span {
+            logged.entry(id).or_default().push(line.time);
         }
     }
     let row = |&(i, depth): &(usize, usize)| {
         let stored = spans[i];
-        let happened = stored.span.events.iter().map(|event| event.time_unix_nano);
+        let happened = stored.events().iter().map(|event| event.time);
         let happened = happened.chain(logged.get(&stored.id).into_iter().flatten().copied());
         let within = happened.filter(|at| (stored.start()..=stored.end()).contains(at));
         let marks: BTreeSet<u64> = within.map(|at| at - start).take(MOST_MARKS).collect();
         json!({
             "id": stored.id.to_string(),
             "depth": depth,
-            "name": stored.span.name,
-            "service": stored.origin.service,
+            "name": stored.name(),
+            "service": stored.service(),
             "kind": traceql::kind(stored),
             "start": stored.start() - start,
             "duration": stored.end() - stored.start(),
@@ -121,59 +121,37 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
 pub(crate) fn details(trace: &Trace, span: &StoredSpan) -> Value {
     let start = trace.start();
     let since = |nanos: u64| (i128::from(nanos) - i128::from(start)) as f64;
-    let events = span.span.events.iter().map(
-        |event| json!({"at": since(event.time_unix_nano), "name": event.name, "attributes": object(&event.attributes)}),
+    let events = span.events().iter().map(
+        |event| json!({"at": since(event.time), "name": event.name.as_str(), "attributes": object(&event.attributes)}),
     );
-    let links = span.span.links.iter().map(
-        |link| json!({"trace": hex(&link.trace_id), "span": hex(&link.span_id), "attributes": object(&link.attributes)}),
+    let links = span.links().iter().map(
+        |link| json!({"trace": hex(&link.trace), "span": hex(&link.span), "attributes": object(&link.attributes)}),
     );
-    let mut logs: Vec<&Arc<LogRecord>> =
-        trace.logs.iter().filter(|line| SpanId::from_bytes(&line.span_id) == Some(span.id)).collect();
-    logs.sort_by_key(|line| written_at(line));
+    let mut logs: Vec<&Arc<LogRecord>> = trace.logs.iter().filter(|line| line.span == Some(span.id)).collect();
+    logs.sort_by_key(|line| line.time);
     let logs = logs.into_iter().map(|line| {
         json!({
-            "at": since(written_at(line)),
-            "level": level(line),
-            "message": plain(line.body.as_ref()),
+            "at": since(line.time),
+            "level": line.level(),
+            "message": plain(&line.body),
             "attributes": object(&line.attributes),
         })
     });
-    let scope = &span.origin.scope;
+    let scope = span.scope();
     json!({
         "id": span.id.to_string(),
         "parent": span.parent().map(|parent| parent.to_string()),
         "status": traceql::status(span),
-        "message": span.span.status.as_ref().map(|status| status.message.as_str()),
-        "attributes": object(&span.span.attributes),
+        "message": Some(span.status_message()).filter(|message| !message.is_empty()),
+        "attributes": object(span.attributes()),
         "events": events.collect::<Value>(),
         "logs": logs.collect::<Value>(),
         "links": links.collect::<Value>(),
-        "resource": object(&span.origin.resource.attributes),
+        "resource": object(span.resource_attributes()),
         "scope": format!("{} {}", scope.name, scope.version).trim(),
     })
 }
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The time of a log record, or if it has none, when it was observed.
-fn written_at(line: &LogRecord) -> u64 {
-    match line.time_unix_nano {
-        0 => line.observed_time_unix_nano,
-        written => written,
-    }
-}
-
-/// The severity's text, or if it has none, the name of its number: `ERROR` for 17 to 20.
-fn level(line: &LogRecord) -> String {
-    if !line.severity_text.is_empty() {
-        return line.severity_text.to_uppercase();
-    }
-    match line.severity_number() {
-        SeverityNumber::Unspecified => String::new(),
-        number => {
-            number.as_str_name().trim_start_matches("SEVERITY_NUMBER_").trim_end_matches(char::is_numeric).to_owned()
-        }
-    }
 }
