@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use reqwest::Url;
-use service::settings::{base_url, within};
+use service::settings::{MAX_PORT_OFFSET, base_url, within};
 use telemetry::settings::LogFormat;
 
 /// Where the system listens, and what it writes.
@@ -14,7 +14,7 @@ pub(crate) struct Config {
     pub(crate) host: IpAddr,
 
     /// Added to every port (3200, 4318, 8106, 8107, 8108), so that two systems run side by side
-    #[arg(long, env = "PORT_OFFSET", default_value_t = 0, value_parser = within(0..=57_427_u16))]
+    #[arg(long, env = "PORT_OFFSET", default_value_t = 0, value_parser = within(0..=MAX_PORT_OFFSET))]
     pub(crate) port_offset: u16,
 
     /// Port that receives spans (OTLP over HTTP), before the offset

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, CommandFactory, FromArgMatches};
+use reqwest::Url;
 
 pub use telemetry::settings::within;
 
@@ -38,6 +39,29 @@ pub struct Settings {
 pub enum Action {
     /// Request `/health` of the running service and exit 0 or 1. Images without a shell use it as their health check.
     Healthcheck,
+}
+
+/// The setting that moves a whole system, for the programs that are its clients.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[group(skip)]
+pub struct PortOffset {
+    /// As given to the launcher: added to the usual ports. An address that is named, by a flag or a variable, is used as it is
+    #[arg(long, env = "PORT_OFFSET", default_value_t = 0, value_parser = within(0..=MAX_PORT_OFFSET))]
+    pub port_offset: u16,
+}
+
+/// The largest offset that keeps the last port of the system (8108) within 65535.
+pub const MAX_PORT_OFFSET: u16 = u16::MAX - 8108;
+
+impl PortOffset {
+    /// `named`, or where the program that usually listens on `port` is on this machine.
+    ///
+    /// # Errors
+    /// None that a setting could cause.
+    pub fn url(self, named: &Option<Url>, port: u16) -> anyhow::Result<Url> {
+        let usual = || base_url(&format!("http://127.0.0.1:{}", port.saturating_add(self.port_offset)));
+        named.clone().map_or_else(usual, Ok).map_err(anyhow::Error::msg)
+    }
 }
 
 /// Reads the settings of `C` from flags and environment, calls `run`, and reports what went wrong.
@@ -118,7 +142,7 @@ fn one_line(error: &clap::Error) -> String {
 ///
 /// # Errors
 /// What is wrong with the text.
-pub fn base_url(text: &str) -> Result<reqwest::Url, String> {
+pub fn base_url(text: &str) -> Result<Url, String> {
     let mut url = telemetry::settings::absolute_url(text)?;
     if !url.path().ends_with('/') {
         // `Url::join` would replace the last segment of `http://host/prefix`.

@@ -88,9 +88,9 @@ pub struct Otel {
     #[arg(long, env = "OTEL_PROPAGATORS", value_enum, value_delimiter = ',', default_values_t = [PropagatorName::Tracecontext, PropagatorName::Baggage])]
     pub otel_propagators: Vec<PropagatorName>,
 
-    /// OTLP receiver; `/v1/traces` and `/v1/logs` are appended
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", default_value = "http://localhost:4318", value_parser = absolute_url)]
-    pub otel_exporter_otlp_endpoint: Url,
+    /// OTLP receiver, usually http://localhost:4318; `/v1/traces` and `/v1/logs` are appended
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = absolute_url)]
+    pub otel_exporter_otlp_endpoint: Option<Url>,
 
     /// OTLP receiver of spans, used as it is
     #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value_parser = absolute_url)]
@@ -285,7 +285,10 @@ impl Otel {
     fn url(&self, own: &Option<Url>, path: &str) -> String {
         match own {
             Some(url) => url.to_string(),
-            None => format!("{}/{path}", self.otel_exporter_otlp_endpoint.as_str().trim_end_matches('/')),
+            None => {
+                let general = self.otel_exporter_otlp_endpoint.as_ref().map_or("http://localhost:4318", Url::as_str);
+                format!("{}/{path}", general.trim_end_matches('/'))
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use futures::future;
 use indicatif::ProgressBar;
+use reqwest::Url;
 use telemetry::Telemetry;
 use telemetry::settings::LogFormat;
 use tokio::sync::mpsc;
@@ -46,7 +47,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         return manifest::verify(&verify);
     }
     config.check()?;
-    let config = Arc::new(config);
+    let (frontend, config) = (config.frontend()?, Arc::new(config));
     let seed = config.seed.unwrap_or_else(rand::random);
     let requests = match (config.rate, config.duration()) {
         (None, _) => Some(User::all(&config, seed).map(|user| u64::from(user.count)).sum()),
@@ -56,14 +57,14 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
     let progress = progress::bar(requests)?;
     let stdout = StdoutAbove(progress.clone());
-    let telemetry = Telemetry::init_writing_to(NAME, env!("CARGO_PKG_VERSION"), &config.telemetry, stdout)?;
-    let client = telemetry.handle().client(&config.frontend_url)?;
+    let telemetry = Telemetry::init_writing_to(NAME, env!("CARGO_PKG_VERSION"), &config.telemetry()?, stdout)?;
+    let client = telemetry.handle().client(&frontend)?;
     let mut summary = Summary::new(seed)?;
     telemetry.run(async {
-        crate::http::check(&crate::http::client()?, "the frontend", &config.frontend_url, "FRONTEND_URL").await?;
+        crate::http::check(&crate::http::client()?, "the frontend", &frontend, "FRONTEND_URL").await?;
         let own_name = config.telemetry.otel.otel_service_name.as_deref().unwrap_or(NAME);
         let manifest = config.manifest.as_deref().map(|path| Manifest::create(path, own_name)).transpose()?;
-        let made = make(&config, seed, requests, client, &progress, manifest, &mut summary).await;
+        let made = make(&config, seed, requests, (client, frontend), &progress, manifest, &mut summary).await;
         progress.finish_and_clear();
         made
     })?;
@@ -81,16 +82,16 @@ async fn make(
     config: &Arc<Config>,
     seed: u64,
     requests: Option<u64>,
-    client: telemetry::Client,
+    (client, frontend): (telemetry::Client, Url),
     progress: &ProgressBar,
     mut manifest: Option<Manifest>,
     summary: &mut Summary,
 ) -> anyhow::Result<()> {
     let stop = Stop::default();
-    let (frontend, timeout) = (config.frontend_url.clone(), Duration::from_millis(config.request_timeout_ms));
-    let caller = Caller { client, frontend, timeout, stop: stop.clone() };
+    let timeout = Duration::from_millis(config.request_timeout_ms);
+    let caller = Caller { client, frontend: frontend.clone(), timeout, stop: stop.clone() };
     let (outcomes, mut arriving) = mpsc::unbounded_channel();
-    let (users, rate, frontend) = (config.num_users, config.rate, config.frontend_url.as_str());
+    let (users, rate, frontend) = (config.num_users, config.rate, frontend.as_str());
     tracing::info!(users, requests, rate, seed, frontend, "Traffic generation started");
     let started = Instant::now();
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
-use service::settings::{base_url, within};
+use service::settings::{PortOffset, base_url, within};
 
 use crate::generate::Outcome;
 
@@ -30,9 +30,13 @@ pub struct Config {
     #[arg(long, env = "MANIFEST")]
     pub manifest: PathBuf,
 
-    /// Address of Tempo, or of the trace viewer
-    #[arg(long, env = "TEMPO_URL", default_value = "http://127.0.0.1:3200", value_parser = base_url)]
-    pub tempo_url: Url,
+    /// Address of Tempo, or of the trace viewer; usually http://127.0.0.1:3200
+    #[arg(long, env = "TEMPO_URL", value_parser = base_url)]
+    pub tempo_url: Option<Url>,
+
+    /// Where the usual address is
+    #[command(flatten)]
+    pub port_offset: PortOffset,
 
     /// Seconds within which spans that are still under way may arrive
     #[arg(long, env = "WAIT", default_value_t = 15.0, value_parser = within(0.0..=3600.0))]
@@ -114,7 +118,8 @@ fn read(path: &Path) -> anyhow::Result<Vec<Entry>> {
 pub(crate) fn verify(config: &Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let wait = Duration::from_secs_f64(config.wait);
-    let report = runtime.block_on(compare(&config.manifest, &config.tempo_url, wait))?;
+    let tempo = config.port_offset.url(&config.tempo_url, 3200)?;
+    let report = runtime.block_on(compare(&config.manifest, &tempo, wait))?;
     let mut stdout = std::io::stdout().lock();
     if config.json {
         writeln!(stdout, "{}", serde_json::to_string(&report)?)?;

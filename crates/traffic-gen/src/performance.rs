@@ -30,7 +30,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
 async fn measure(config: Config) -> anyhow::Result<()> {
     let client = crate::http::client()?;
-    crate::http::check(&client, "dice-roller", &config.dice_roller_url, "DICE_ROLLER_URL").await?;
+    crate::http::check(&client, "dice-roller", &config.dice_roller()?, "DICE_ROLLER_URL").await?;
 
     let (mut measured, mut left_out) = (Vec::new(), Vec::new());
     let count = config.iterations;
@@ -50,7 +50,7 @@ async fn measure(config: Config) -> anyhow::Result<()> {
         }
     }
 
-    let tempo = tempo_client::Client { http: client, base: config.tempo_url.clone() };
+    let tempo = tempo_client::Client { http: client, base: config.tempo()? };
     let (mut timeline, mut no_traces) = (None, None);
     for iteration in &mut measured {
         match BatchTrace::fetch(&tempo, &config, iteration.trace_id.as_deref()).await {

@@ -47,6 +47,28 @@ fn printed_addresses_and_commands_work() {
 }
 
 #[test]
+fn port_offset_leads_clients_to_the_moved_system() {
+    let (_launcher, ports) = launch(&[("ROLL_DELAY_MAX_MS", "0")]);
+    let offset = ports.offset.to_string();
+    let traffic = ["--num-users=1", "--max-rolls-per-user=1", "--think-time-ms=0", "--seed=1", "--log-format=json"];
+    let generate = |variables: &[(&str, &str)]| {
+        dice(&[&["generate-traffic", "--port-offset", &offset], &traffic[..]].concat(), variables).finish()
+    };
+    let generated = generate(&[]);
+    assert!(generated.status.success(), "{}{}", generated.stdout, generated.stderr);
+    // Its own spans are in the same viewer.
+    let id = generated.stdout.split(r#""trace_id":""#).nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let trace = format!("{}/api/traces/{id}", ports.viewer());
+    eventually("the generator's own span", || http::get(&trace).text().contains("simulated_user").then_some(()));
+
+    // The variable of the launcher holds too, and an address that is named wins over both.
+    let measured = dice(&["async-performance", "--iterations=1", "--rolls=2"], &[("PORT_OFFSET", &offset)]).finish();
+    assert!(measured.status.success(), "{}{}", measured.stdout, measured.stderr);
+    let elsewhere = generate(&[("FRONTEND_URL", test_support::NOWHERE)]);
+    assert!(elsewhere.stderr.contains(test_support::NOWHERE), "{}{}", elsewhere.stdout, elsewhere.stderr);
+}
+
+#[test]
 fn ctrl_c_stops_callers_first_and_the_viewer_last() {
     let (mut launcher, ports) = launch(&[("LOG_FORMAT", "json")]);
     launcher.signal(Signal::SIGINT);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use reqwest::Url;
-use service::settings::{base_url, within};
+use service::settings::{PortOffset, base_url, within};
 use telemetry::settings::{SamplerName, Settings, TracesExporter};
 
 /// Simulated users who roll dice through the frontend, as people click.
@@ -17,9 +17,13 @@ pub struct Config {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Address of the frontend
-    #[arg(long, env = "FRONTEND_URL", default_value = "http://127.0.0.1:8108", value_parser = base_url)]
-    pub frontend_url: Url,
+    /// Address of the frontend; usually http://127.0.0.1:8108
+    #[arg(long, env = "FRONTEND_URL", value_parser = base_url)]
+    pub frontend_url: Option<Url>,
+
+    /// Where the usual addresses are
+    #[command(flatten)]
+    pub port_offset: PortOffset,
 
     /// Users at the same time
     #[arg(long, env = "NUM_USERS", default_value_t = 10, value_parser = within(1..=100_000_u32))]
@@ -108,6 +112,21 @@ impl Config {
              OTEL_SDK_DISABLED at their defaults"
         );
         Ok(())
+    }
+
+    /// Where the frontend is.
+    pub(crate) fn frontend(&self) -> anyhow::Result<Url> {
+        self.port_offset.url(&self.frontend_url, 8108)
+    }
+
+    /// The settings of telemetry: its own spans go to the viewer of the same system, unless a setting says where.
+    pub(crate) fn telemetry(&self) -> anyhow::Result<Settings> {
+        let mut settings = self.telemetry.clone();
+        let endpoint = &mut settings.otel.otel_exporter_otlp_endpoint;
+        if self.port_offset.port_offset > 0 {
+            *endpoint = Some(self.port_offset.url(endpoint, 4318)?);
+        }
+        Ok(settings)
     }
 
     pub(crate) fn duration(&self) -> Option<Duration> {

@@ -73,7 +73,7 @@ impl Iteration {
 
 /// Waits for the whole response, and returns its headers if it is a roll.
 async fn get(client: &Client, config: &Config, path: &str, query: &[(&str, u32)]) -> anyhow::Result<HeaderMap> {
-    let request = client.get(config.dice_roller_url.join(path)?).query(&[("die", &config.die)]).query(query);
+    let request = client.get(config.dice_roller()?.join(path)?).query(&[("die", &config.die)]).query(query);
     let exchange = async {
         let response = request.timeout(LIMIT).send().await?;
         Ok((response.status(), response.headers().clone(), response.bytes().await?))

@@ -36,7 +36,7 @@ impl BatchTrace {
     /// # Errors
     /// When there is no id, the backend does not respond, or spans are missing when the time is over.
     pub(crate) async fn fetch(client: &Client, config: &Config, trace_id: Option<&str>) -> anyhow::Result<Self> {
-        let (tempo, id) = (&config.tempo_url, trace_id.context("dice-roller makes no spans")?);
+        let (tempo, id) = (&client.base, trace_id.context("dice-roller makes no spans")?);
         let deadline = Instant::now() + ARRIVAL;
         loop {
             let trace = client.trace(id).await?;
