@@ -1,8 +1,7 @@
-//! Checks the files of the compose stack against the project's rules: what containers may do, what listens where, which
-//! name refers to what, and what the dashboard shows. Only the last test runs Docker, where it is installed; the others
-//! read files.
+//! Checks the files of the compose stack against the project's rules: what containers may do, what listens where, and which
+//! name refers to what. Only the last test runs Docker, where it is installed; the others read files.
 //!
-//! The expressions themselves are run by `stack_queries.rs`, and so are the tests of the alerts.
+//! `stack_dashboard.rs` reads the dashboard. `stack_queries.rs` runs its expressions, and the tests of the alerts.
 #![allow(clippy::unwrap_used)] // a panic is how a test reports
 
 use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
@@ -19,10 +18,6 @@ fn text(path: &str) -> String {
 
 fn yaml(path: &str) -> Value {
     serde_saphyr::from_str(&text(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-fn dashboard() -> Value {
-    serde_json::from_str(&text("grafana-dashboards/stage4-dice-roller.json")).unwrap()
 }
 
 fn strings(list: &Value) -> Vec<&str> {
@@ -238,87 +233,6 @@ fn data_sources_are_linked_to_each_other() {
         exemplars["name"], generator["trace_id_label_name"],
         "Tempo must name the exemplar's label as Grafana reads it"
     );
-}
-
-#[test]
-fn dashboard_keeps_its_uid_and_title() {
-    let dashboard = dashboard();
-    assert_eq!(dashboard["uid"], "stage4-dice-roller");
-    assert_eq!(dashboard["title"], "Dice Roller - Stage 4 (Async Rolling)");
-    assert_eq!(strings(&dashboard["tags"]), ["stage4", "dice-roller", "async", "observability-demo"]);
-    assert_eq!(dashboard["refresh"], "5s");
-    assert_eq!((&dashboard["time"]["from"], &dashboard["time"]["to"]), (&"now-1h".into(), &"now".into()));
-    let panels = list(&dashboard["panels"]);
-    let rows: Vec<_> =
-        panels.iter().filter(|panel| panel["type"] == "row").map(|row| row["title"].as_str().unwrap()).collect();
-    let expected = [
-        "Overview",
-        "HTTP: dice-roller",
-        "HTTP: frontend",
-        "HTTP: die-service",
-        "Async roll metrics",
-        "Async performance",
-        "Business",
-        "Service to service",
-        "Traces",
-        "Logs",
-        "Telemetry health",
-        "Process",
-    ];
-    assert_eq!(rows, expected);
-    let in_progress = panels.iter().find(|panel| panel["title"] == "Rolls in progress").unwrap();
-    let steps = list(&in_progress["fieldConfig"]["defaults"]["thresholds"]["steps"]);
-    assert_eq!(steps.iter().filter_map(|step| step["value"].as_i64()).collect::<Vec<_>>(), [5, 10]);
-}
-
-#[test]
-fn every_panel_has_a_description_and_a_place_of_its_own() {
-    let (dashboard, specification) = (dashboard(), text("grafana-dashboards/DASHBOARD-SPEC.md"));
-    let provisioned = yaml("observability/grafana/provisioning/datasources/datasources.yaml");
-    let sources: Vec<_> =
-        list(&provisioned["datasources"]).iter().map(|source| (&source["type"], &source["uid"])).collect();
-    let (mut ids, mut cells, mut titles) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for panel in list(&dashboard["panels"]) {
-        let title = panel["title"].as_str().unwrap();
-        assert!(ids.insert(panel["id"].as_i64().unwrap()), "{title}: this id is taken");
-        let [x, y, w, h] = ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_i64().unwrap());
-        assert!(x + w <= 24, "{title} leaves the page");
-        for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
-            assert!(cells.insert(cell), "{title} lies on another panel");
-        }
-        if panel["type"] == "row" {
-            assert!(specification.contains(&format!("\n### {title}\n")), "row {title} is not in DASHBOARD-SPEC.md");
-            continue;
-        }
-        titles.insert(title);
-        assert!(specification.contains(&format!("\n| {title} | ")), "{title} is not in DASHBOARD-SPEC.md");
-        assert!(
-            panel["description"].as_str().is_some_and(|text| text.len() > 60),
-            "{title} does not say what to look for"
-        );
-        if panel["type"] != "text" {
-            let source = &panel["datasource"];
-            assert!(sources.contains(&(&source["type"], &source["uid"])), "{title} queries {source}");
-            assert!(!list(&panel["targets"]).is_empty(), "{title} queries nothing");
-        }
-    }
-    let specified = specification.lines().filter(|line| line.starts_with("| ") && line.matches(" | ").count() >= 3);
-    let unknown: Vec<_> = specified
-        .filter_map(|line| line.split(" | ").next()?.strip_prefix("| "))
-        .filter(|title| *title != "panel" && !titles.contains(title))
-        .collect();
-    assert!(unknown.is_empty(), "DASHBOARD-SPEC.md has panels that do not exist: {unknown:?}");
-}
-
-#[test]
-fn no_expression_selects_a_bucket_by_its_bound() {
-    // Prometheus 3 stores le="1.0" where version 2 stored le="1": such a selector breaks with the other version.
-    for file in ["grafana-dashboards/stage4-dice-roller.json", "observability/prometheus-rules.yml"] {
-        let content = text(file).replace("\\\"", "\"").replace(' ', "");
-        for selector in ["{le=", ",le="] {
-            assert!(!content.contains(selector), "{file} contains {selector}");
-        }
-    }
 }
 
 #[test]

@@ -48,6 +48,11 @@ fn queries(dashboard: &Value, sources: &Sources) -> Vec<PanelQuery> {
             if query["datasource"].is_null() {
                 query["datasource"] = panel["datasource"].clone();
             }
+            // A query that ends so returns only what happened, and nothing while nothing did.
+            let expression = text(&query["expr"]);
+            if let Some(whole) = [" > 0", " > 0.5"].iter().find_map(|above| expression.strip_suffix(above)) {
+                query["expr"] = json!(whole);
+            }
             if query["instant"] != true {
                 query["range"] = json!(true);
             }
