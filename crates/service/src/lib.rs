@@ -39,8 +39,3 @@ pub use query::{Parameters, Query};
 pub use serve::{bind, stop_signal};
 pub use service::Service;
 pub use upstream::{Upstream, UpstreamError, get_request};
-
-/// Compiles the example of the README.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

@@ -60,8 +60,3 @@ pub mod fuzzing {
         out
     }
 }
-
-/// Compiles the example of the README.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

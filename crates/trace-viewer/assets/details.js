@@ -1,19 +1,31 @@
-// What one span recorded: attributes, events, status and log lines, beside the waterfall.
+// What one span recorded: attributes, events, status and log lines, beside the waterfall or below it.
 
-import { byId, duration, element, getJson, serviceClass } from "./common.js";
+import { byId, count, duration, element, getJson, serviceLabel } from "./common.js";
 
 const panel = byId("details");
 let shown = null;
 let whenClosed = () => {};
+let showMoment = () => {};
 
-// Opens the panel for a row of the waterfall; `closed` is called when it closes.
-export async function open(traceId, row, closed) {
+const KINDS = {
+  server: "The service handled a request from outside.",
+  client: "The service called another one and waited for its response.",
+  internal: "A step within the service.",
+  producer: "The service sent a message that is handled later.",
+  consumer: "The service handled a message that was sent earlier.",
+  unspecified: "The sender did not say what kind of step this is.",
+};
+
+// Opens the panel for a row of the waterfall. `closed` is called when it closes, `moment` with the time, in nanoseconds
+// after the start of the trace, at which something happened.
+export async function open(traceId, row, closed, moment) {
   shown = row.id;
   whenClosed = closed;
+  showMoment = moment;
   const span = await getJson(`/view/traces/${traceId}/spans/${row.id}`);
   // Another row was chosen meanwhile.
   if (shown !== row.id) return;
-  panel.replaceChildren(head(row), ...(span ? body(row, span) : [element("p", {}, "The viewer no longer has this span.")]));
+  panel.replaceChildren(head(row), ...(span ? body(traceId, row, span) : [element("p", {}, "The viewer no longer has this span.")]));
   panel.hidden = false;
   panel.scrollTop = 0;
   document.body.classList.add("with-details");
@@ -29,35 +41,35 @@ export function close() {
 function head(row) {
   const button = element("button", { type: "button", class: "close", "aria-label": "Close", title: "Close (Esc)" }, "×");
   button.addEventListener("click", close);
+  const figure = (name, value) => element("div", {}, element("dt", {}, name), element("dd", { class: "number" }, value));
   return element(
     "header",
     {},
-    element("h2", {}, row.name),
+    element("h2", {}, row.to ? `${row.name} → ${row.to}` : row.name),
     button,
-    element(
-      "p",
-      { class: "meta" },
-      element("span", { class: `service ${serviceClass(row.service)}` }, element("i", { class: "dot" }), row.service),
-      element("span", {}, row.kind),
-      element("span", { class: "number" }, duration(row.duration)),
-      element("span", { class: "number" }, `+${duration(row.start)}`),
-    ),
+    element("p", { class: "meta" }, serviceLabel(row.service), element("span", {}, row.kind)),
+    element("p", { class: "muted kind-text" }, KINDS[row.kind] ?? KINDS.unspecified),
+    element("dl", { class: "times" }, figure("Offset", `+${duration(row.start)}`), figure("Duration", duration(row.duration))),
   );
 }
 
-function body(row, span) {
+function body(traceId, row, span) {
   const parts = [];
+  const note = (text) => parts.push(element("p", { class: "status" }, text));
   if (span.status !== "unset") {
     const text = span.message ? `${span.status}: ${span.message}` : span.status;
     parts.push(element("p", { class: `status ${span.status}` }, text));
   }
+  if (row.cancelled) note("Cancelled: its caller no longer waited.");
+  if (row.orphan) note("Its parent did not arrive.");
+  if (row.before > 0) note(`It starts ${duration(row.before)} before its parent: the clocks of the two disagree.`);
+  if (span.callee) note(`The service that it called needed ${duration(span.callee)}; the other ${duration(Math.max(row.duration - span.callee, 0))} are network and handling.`);
   parts.push(...section("Attributes", "set by the service", pairs(span.attributes)));
-  parts.push(...section("Events", "at a time within the span", ...timeline(span.events, row, (event) => event.name)));
-  parts.push(...section("Log lines", "written in the span", ...timeline(span.logs, row, logText)));
-  parts.push(...section("Links", "related traces", ...span.links.map(link)));
+  parts.push(...section("Events", "at a time within the span", ...timeline(span.events, row, (event) => text(event.name)), more(span.more.events, "event")));
+  parts.push(...section("Log lines", "written in the span", ...timeline(span.logs, row, logText), more(span.more.logs, "log line")));
+  parts.push(...section("Links", "related spans", ...span.links.map(link), more(span.more.links, "link")));
   parts.push(...section("Service", "", pairs({ ...span.resource, ...(span.scope && { scope: span.scope }) })));
-  const ids = { span: span.id, ...(span.parent && { parent: span.parent }) };
-  parts.push(...section("Ids", "", pairs(ids)));
+  parts.push(...section("Ids", "", ids(traceId, span)));
   return parts;
 }
 
@@ -69,34 +81,51 @@ function section(title, what, ...content) {
   return [element("section", {}, head, ...filled)];
 }
 
+const more = (number, what) => (number > 0 ? element("p", { class: "muted" }, `and ${count(number, `more ${what}`)}`) : null);
+
 function pairs(attributes) {
   const entries = Object.entries(attributes);
   if (entries.length === 0) return null;
   return element("dl", { class: "pairs" }, ...entries.flatMap(([key, value]) => [element("dt", {}, key), element("dd", {}, text(value))]));
 }
 
-const text = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+function ids(traceId, span) {
+  const list = element("dl", { class: "pairs" });
+  const add = (name, id) => list.append(element("dt", {}, name), element("dd", {}, element("a", { href: `/trace/${traceId}#${id}` }, id)));
+  add("span", span.id);
+  if (span.parent) add("parent", span.parent);
+  return list;
+}
+
+function text(value) {
+  if (typeof value === "string") return value;
+  // 99.60252799999999 is 99.602528: the last digits are rounding in binary.
+  return JSON.stringify(value, (_, part) => (typeof part === "number" && !Number.isInteger(part) ? Number(part.toPrecision(12)) : part));
+}
 
 function logText(line) {
-  const message = text(line.message) ?? "";
+  const message = line.message === null ? "" : text(line.message);
   return line.level ? `${line.level} ${message}` : message;
 }
 
-// Events and log lines, each with its time after the start of the span.
+// Events and log lines, each with its time after the start of the span, which shows it in the waterfall.
 function timeline(list, row, name) {
   return list.map((entry) => {
     const since = entry.at - row.start;
     const sign = since < 0 ? "−" : "+";
     const failed = /^(ERROR|FATAL)/.test(entry.level ?? "") ? " error" : "";
+    const when = element("button", { type: "button", class: "when number", title: "Show this time in the waterfall" }, `${sign}${duration(Math.abs(since))}`);
+    when.addEventListener("click", () => showMoment(entry.at));
     return element(
       "div",
       { class: "moment" },
-      element("span", { class: "number muted" }, `${sign}${duration(Math.abs(since))}`),
+      when,
       element("div", {}, element("span", { class: `moment-name${failed}` }, name(entry)), pairs(entry.attributes) ?? ""),
     );
   });
 }
 
 function link(target) {
-  return element("p", {}, element("a", { href: `/trace/${target.trace}` }, target.trace));
+  const to = element("a", { href: `/trace/${target.trace}#${target.span}` }, `${target.trace}, span ${target.span}`);
+  return element("div", {}, element("p", { class: "link" }, to), pairs(target.attributes) ?? "");
 }

@@ -1,96 +1,177 @@
 // The list of recent traces. It polls once a second for changes, while the page is visible.
 
-import { byId, duration, element, getJson, serviceClass } from "./common.js";
+import { LOST, arrange, byId, count, duration, element, getJson, leave, left, say, serviceClass, serviceLabel } from "./common.js";
+import { addressWith, parameters, watch } from "./filters.js";
+import { acceptFiles } from "./open.js";
 
-const LISTED = 100;
 const EVERY = 1000;
+// Ids of a search's result that are listed.
+const FOUND = 100;
 
 const traces = new Map();
+const items = new Map();
+let ticked = [];
 let created = null;
 let revision = 0;
+let paused = false;
+// The result of the query in the address, and the revision for which it was made.
+let found = null;
+let searched = -1;
+let asked = 0;
+// Where the list was when one of its traces was opened.
+let returning = left().search === location.search ? left() : null;
 
 async function refresh() {
-  const response = await getJson(`/view/traces?since=${revision}`);
-  if (response === null) {
-    byId("state").textContent = "The viewer does not respond. This page tries again every second.";
-    return;
+  const mine = ++asked;
+  const query = parameters();
+  const text = query.get("q");
+  query.delete("q");
+  if (text && searched !== revision) {
+    const now = revision;
+    const ids = await search(text);
+    if (mine !== asked) return;
+    if (ids === null) return;
+    found = ids;
+    searched = now;
   }
+  if (text) query.set("ids", found.join(","));
+  query.set("since", revision);
+  const response = await getJson(`/view/traces?${query}`);
+  // The filters changed meanwhile.
+  if (mine !== asked) return;
+  if (response === null) return say("problem", LOST);
+  if (response.invalid) return say("problem", response.invalid);
   if (response.created !== created) {
     // The viewer was restarted, with an empty store.
-    const first = created === null;
+    const again = created !== null;
     created = response.created;
-    traces.clear();
-    byId("traces").replaceChildren();
-    if (!first && revision > 0) {
-      revision = 0;
-      return refresh();
-    }
+    if (again) return restart();
   }
-  revision = response.revision;
-  for (const trace of response.traces) show(trace);
-  removeOldest();
-  const { traces: kept, spans, evicted } = response.kept;
-  byId("empty").hidden = traces.size > 0;
-  byId("state").hidden = traces.size === 0;
-  const shown = traces.size < kept ? `the newest ${traces.size} of ${kept} traces` : `${kept} ${kept === 1 ? "trace" : "traces"}`;
-  const gone = evicted > 0 ? `; ${evicted} older ones were dropped` : "";
-  byId("state").textContent = `${shown}, ${spans} spans in memory${gone}. New ones appear by themselves.`;
+  say("problem", "");
+  for (const trace of response.traces) traces.set(trace.id, trace);
+  const unknown = response.ids.some((id) => !traces.has(id));
+  // What changed before the last response was not in the list then.
+  revision = unknown ? 0 : response.revision;
+  if (text && response.revision !== searched) searched = -1;
+  show(response);
+  if (unknown) return refresh();
+  comeBack();
 }
 
-function show(trace) {
-  const item = row(trace);
-  const known = traces.get(trace.id);
-  if (known) known.item.replaceWith(item);
-  else {
-    // By start, newest first.
-    const after = [...traces.values()].filter((other) => other.start <= trace.start);
-    const next = after.reduce((newest, other) => (newest === null || other.start > newest.start ? other : newest), null);
-    byId("traces").insertBefore(item, next?.item ?? null);
+async function search(text) {
+  if (!text.trim().startsWith("{")) {
+    say("problem", `“${text}” is neither a trace id, which has up to 32 digits of 0 to 9 and a to f, nor TraceQL, which begins with {.`);
+    return null;
   }
-  traces.set(trace.id, { start: trace.start, item });
+  try {
+    const response = await fetch(`/api/search?${new URLSearchParams({ q: text, limit: FOUND })}`);
+    if (response.ok) return (await response.json()).traces.map((trace) => trace.traceID);
+    say("problem", `The query is not valid: ${(await response.text()).slice(0, 500)}`);
+  } catch {
+    say("problem", LOST);
+  }
+  return null;
 }
 
-function removeOldest() {
-  const surplus = [...traces.entries()].sort(([, a], [, b]) => b.start - a.start).slice(LISTED);
-  for (const [id, { item }] of surplus) {
-    item.remove();
+function restart() {
+  traces.clear();
+  items.clear();
+  revision = 0;
+  searched = -1;
+  found = null;
+  return refresh();
+}
+
+function show({ ids, traces: changed, kept, metrics_ignored: metrics }) {
+  for (const trace of changed) items.delete(trace.id);
+  const listed = ids.filter((id) => traces.has(id));
+  for (const id of traces.keys()) {
+    if (listed.includes(id)) continue;
     traces.delete(id);
+    items.delete(id);
   }
+  const focused = byId("traces").contains(document.activeElement) ? document.activeElement : null;
+  const wanted = listed.map((id) => {
+    if (!items.has(id)) items.set(id, item(traces.get(id)));
+    return items.get(id);
+  });
+  arrange(byId("traces"), wanted);
+  // An item that was made anew.
+  if (focused && !focused.isConnected) items.get(focused.dataset.id)?.querySelector(focused.matches("input") ? "input" : "a")?.focus();
+  ticked = ticked.filter((id) => traces.has(id));
+  tellTicked();
+
+  const filtered = [...parameters().keys()].length > 0;
+  byId("empty").hidden = kept.traces > 0;
+  const gone = kept.evicted > 0 ? `; ${count(kept.evicted, "older one")} dropped` : "";
+  const all = `${count(kept.traces, "trace")} with ${count(kept.spans, "span")} in memory${gone}`;
+  const shown = filtered ? `${count(listed.length, "trace")} with these filters, of ${all}` : listed.length < kept.traces ? `The newest ${listed.length} of ${all}` : all;
+  say("state", kept.traces === 0 ? "" : `${shown}. ${paused ? "Paused." : "New ones appear by themselves."}`);
+  byId("metrics").hidden = !metrics;
+  const services = new Set([...traces.values()].flatMap((trace) => trace.services));
+  arrangeOptions([...services].sort());
+  const after = Number(parameters().get("after") ?? 0);
+  byId("cleared").hidden = after === 0;
+  byId("cleared-at").textContent = new Date(after).toLocaleTimeString();
+  byId("uncleared").href = addressWith("after", null);
 }
 
-function row(trace) {
+function arrangeOptions(services) {
+  const box = byId("services");
+  if ([...box.children].map((option) => option.value).join("\n") === services.join("\n")) return;
+  box.replaceChildren(...services.map((value) => element("option", { value })));
+}
+
+function item(trace) {
   const name = trace.root?.name ?? "first span missing";
-  const title = element("span", { class: "trace-name" }, name);
+  const title = element("span", { class: "trace-name", title: name }, name);
   if (trace.root) title.append(" ", element("span", { class: "muted" }, trace.root.service));
-  const services = element("span", { class: "trace-services" });
-  for (const service of trace.services) {
-    services.append(
-      element("span", { class: `service ${serviceClass(service)}` }, element("i", { class: "dot" }), service),
-    );
-  }
-  const errors = trace.errors > 0 ? `${trace.errors} ${trace.errors === 1 ? "error" : "errors"}` : "";
+  const services = element("span", { class: "trace-services" }, ...trace.services.map(serviceLabel));
+  if (trace.more_services > 0) services.append(element("span", {}, `and ${trace.more_services.toLocaleString("en")} more`));
   const when = new Date(trace.start);
   const link = element(
     "a",
-    { class: "trace", href: `/trace/${trace.id}` },
+    { class: "trace", href: `/trace/${trace.id}`, "data-id": trace.id },
     title,
     services,
     picture(trace),
     element("span", { class: "trace-duration number" }, duration(trace.duration)),
-    element("span", { class: "trace-spans number" }, `${trace.spans} ${trace.spans === 1 ? "span" : "spans"}`),
-    element("span", { class: "trace-errors number" }, errors),
+    element("span", { class: "trace-spans number" }, count(trace.spans, "span")),
+    element("span", { class: "trace-errors number" }, trace.errors > 0 ? count(trace.errors, "error") : ""),
     element("time", { class: "trace-when number muted", dateTime: when.toISOString() }, when.toLocaleTimeString()),
   );
-  return element("li", {}, link);
+  const box = element("input", { type: "checkbox", checked: ticked.includes(trace.id), "data-id": trace.id, "aria-label": `Compare ${name} of ${when.toLocaleTimeString()}` });
+  box.addEventListener("change", () => tick(trace.id, box.checked));
+  return element("li", {}, element("label", { class: "tick", title: "Tick two to compare them" }, box), link);
 }
 
-// The first spans as thin bars, which show a fan-out.
+function tick(id, on) {
+  ticked = ticked.filter((other) => other !== id);
+  if (on) ticked.push(id);
+  // Two are compared: a third takes the place of the first.
+  for (const other of ticked.splice(0, ticked.length - 2)) {
+    const box = items.get(other)?.querySelector("input");
+    if (box) box.checked = false;
+  }
+  tellTicked();
+}
+
+function tellTicked() {
+  byId("compare").hidden = ticked.length === 0;
+  byId("compare-link").hidden = ticked.length < 2;
+  say("compare-text", ticked.length === 2 ? "Two traces are ticked." : ticked.length === 1 ? "One trace is ticked. Tick another one to compare the two." : "");
+  const [a, b] = ticked.map((id) => traces.get(id)).sort((a, b) => a.start - b.start);
+  if (b) byId("compare-link").href = `/compare/${a.id}/${b.id}`;
+}
+
+// Spans from all parts of the trace as thin bars, which show a fan-out.
 function picture(trace) {
   const box = element("span", { class: "spark", "aria-hidden": "true" });
   const all = Math.max(trace.duration, 1);
   trace.bars.forEach(([start, length, service, failed], i) => {
     const bar = element("i", { class: `${serviceClass(service)}${failed ? " failed" : ""}` });
-    bar.style.left = `${(100 * start) / all}%`;
+    // Also a bar at the very end has its least width within the picture.
+    bar.style.left = `min(${(100 * start) / all}%, 100% - 2px)`;
     bar.style.width = `${(100 * length) / all}%`;
     bar.style.top = `${(100 * i) / trace.bars.length}%`;
     bar.style.height = `${Math.min(100 / trace.bars.length, 16)}%`;
@@ -99,8 +180,45 @@ function picture(trace) {
   return box;
 }
 
+function comeBack() {
+  if (!returning) return;
+  const { id, top, ticked: before = [] } = returning;
+  returning = null;
+  for (const other of before) {
+    const box = items.get(other)?.querySelector("input");
+    if (!box) continue;
+    box.checked = true;
+    tick(other, true);
+  }
+  const link = items.get(id)?.querySelector("a");
+  if (!link) return;
+  // New traces may have moved it down: it comes to the same height in the window.
+  scrollBy(0, link.getBoundingClientRect().top - top);
+  link.focus({ preventScroll: true });
+}
+
+byId("traces").addEventListener("click", (event) => {
+  const link = event.target.closest("a.trace");
+  if (link) leave({ search: location.search, id: link.dataset.id, top: link.getBoundingClientRect().top, ticked });
+});
+
+byId("pause").addEventListener("click", (event) => {
+  paused = !paused;
+  event.target.textContent = paused ? "Go on" : "Pause";
+  event.target.setAttribute("aria-pressed", String(paused));
+  if (paused) byId("state").textContent = byId("state").textContent.replace("New ones appear by themselves.", "Paused.");
+  else refresh();
+});
+
+byId("clear").addEventListener("click", () => {
+  const newest = Math.max(...[...traces.values()].map((trace) => trace.start), 0);
+  if (newest === 0) return;
+  history.pushState(null, "", addressWith("after", newest));
+  restart();
+});
+
 async function follow() {
-  if (!document.hidden) await refresh();
+  if (!document.hidden && !paused) await refresh();
   setTimeout(follow, EVERY);
 }
 
@@ -115,5 +233,7 @@ function findFrontend() {
 }
 
 findFrontend();
-document.addEventListener("visibilitychange", () => document.hidden || refresh());
+watch(restart);
+acceptFiles();
+document.addEventListener("visibilitychange", () => document.hidden || paused || refresh());
 follow();

@@ -1,17 +1,18 @@
 // The page of one trace. It polls until nothing more is expected.
 
-import { byId, duration, element, getJson, serviceClass } from "./common.js";
-import { draw } from "./waterfall.js";
+import { LOST, byId, count, duration, element, getJson, linkBack, say, serviceLabel } from "./common.js";
+import { draw, openAddressed } from "./waterfall.js";
 
 const EVERY = 1000;
 // Exporters send every few seconds: a new trace may not have arrived yet.
 const PATIENCE = 60_000;
+// Services in the legend; the others are counted.
+const LEGEND = 12;
 
 const id = decodeURIComponent(location.pathname.split("/").pop());
 const opened = Date.now();
 let revision = 0;
-let complete = false;
-let missing = "";
+let notes = "";
 
 async function follow() {
   const trace = await getJson(`/view/traces/${encodeURIComponent(id)}?since=${revision}`);
@@ -20,21 +21,22 @@ async function follow() {
 }
 
 function unreachable() {
-  say("The viewer does not respond. This page tries again every second.");
+  say("state", LOST);
   return true;
 }
 
 function unknown({ reason }) {
   if (revision > 0) {
-    say("The viewer no longer has this trace: the oldest ones are dropped when its memory is full.");
+    say("state", "The viewer no longer has this trace: the oldest ones are dropped when its memory is full.");
     return false;
   }
   if (reason) {
-    say(`This is not a trace id: ${reason}.`);
+    say("state", `This is not a trace id: ${reason}.`);
     return false;
   }
   const waiting = Date.now() - opened < PATIENCE;
   say(
+    "state",
     waiting
       ? "This trace has not arrived yet. Services send their spans every few seconds; this page shows it when it has arrived."
       : "No trace with this id has arrived. The viewer may have dropped it, or its service sends spans elsewhere.",
@@ -44,64 +46,96 @@ function unknown({ reason }) {
 
 function known(trace) {
   if (trace.rows) {
+    const first = revision === 0;
     revision = trace.revision;
-    complete = trace.complete;
-    missing = trace.has_root ? "the parent of some spans is missing" : "its root span is missing";
+    notes = about(trace);
     title(trace.trace);
+    links(trace);
+    byId("picture").hidden = false;
     figures(trace);
-    draw(trace).then(() => {
-      document.body.dataset.complete = String(complete);
-    });
+    draw(trace);
+    if (first) openAddressed();
+    document.body.dataset.complete = String(trace.complete);
   }
-  if (complete) say("");
-  else if (!trace.settled) say(`Still arriving: ${missing}. This page updates by itself.`);
-  else say(`Not complete: ${missing}. The program that made it may send its spans elsewhere, or none.`);
+  const complete = document.body.dataset.complete === "true";
+  const end = complete ? "" : trace.settled ? " The program that made it may send its spans elsewhere, or none." : " Still arriving: this page updates by itself.";
+  say("state", `${notes}${end}`.trim());
   return !trace.settled;
 }
 
-function say(text) {
-  if (byId("state").textContent === text) return;
-  byId("state").textContent = text;
-  byId("state").hidden = text === "";
+// What is unusual about the trace.
+function about({ has_root: hasRoot, orphans, arriving, rows, refused, trace }) {
+  const clocks = rows.filter((row) => row.before > 0).length;
+  const hidden = trace.spans - rows.length;
+  return [
+    !hasRoot && "Its root span is missing.",
+    orphans > 0 && `${count(orphans, "span")} ${orphans === 1 ? "has a parent" : "have parents"} that did not arrive.`,
+    arriving && "What decided the duration is not known before all has arrived.",
+    clocks > 0 && `${count(clocks, "span")} ${clocks === 1 ? "starts" : "start"} before the parent: the clocks of the machines disagree.`,
+    hidden > 0 && `The waterfall shows ${count(rows.length, "span")}; there ${hidden === 1 ? "is" : "are"} ${hidden.toLocaleString("en")} more.`,
+    refused > 0 && `${refused.toLocaleString("en")} more did not fit into the viewer's memory.`,
+  ].filter(Boolean).join(" ");
 }
 
-function title({ root, id, spans, errors, services, start, duration: all }) {
+function title({ root, id, spans, errors, services, more_services: moreServices, start, duration: all }) {
   const name = root?.name ?? "Trace";
   document.title = `${name} · ${duration(all)}`;
   byId("title").textContent = name;
-  const count = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
   const parts = [
     element("span", {}, duration(all)),
     element("span", {}, count(spans, "span")),
-    element("span", {}, count(services.length, "service")),
+    element("span", {}, count(services.length + moreServices, "service")),
     ...(errors > 0 ? [element("span", { class: "error" }, count(errors, "error"))] : []),
     element("time", { dateTime: new Date(start).toISOString() }, new Date(start).toLocaleString()),
     element("code", { title: "the trace's id" }, id),
   ];
   byId("meta").replaceChildren(...parts);
+  const more = services.length + moreServices - Math.min(services.length, LEGEND);
   byId("legend").replaceChildren(
-    ...services.map((service) =>
-      element("li", { class: `service ${serviceClass(service)}` }, element("i", { class: "dot" }), service),
-    ),
+    ...services.slice(0, LEGEND).map((service) => element("li", {}, serviceLabel(service))),
+    ...(more > 0 ? [element("li", { class: "muted" }, `and ${count(more, "more service")}`)] : []),
     element("li", { class: "service" }, element("i", { class: "critical-line" }), "critical path: what decided the duration"),
   );
 }
 
-// The figures are those of the siblings in the sentence; without siblings, of the whole trace.
-function figures({ verdict, siblings, trace, rows, refused }) {
-  const one = { wall: trace.duration, sum: trace.duration, speedup: 1, peak: 1 };
-  const { what, wall, sum, speedup, peak } = siblings ?? one;
-  const lost = refused > 0 ? ` ${refused} more did not fit into the viewer's memory.` : "";
-  const hidden = rows.length < trace.spans ? ` The waterfall shows the first ${rows.length} spans.` : "";
-  byId("verdict").textContent = verdict + hidden + lost;
-  byId("wall").textContent = duration(wall);
-  byId("wall-what").textContent = what ? `from the first start to the last end of the ${what}` : "the whole trace";
-  byId("sum").textContent = duration(sum);
-  byId("sum-what").textContent = what ? `what each of the ${what} took, added up` : "there is nothing to add up";
-  byId("speedup").textContent = `${speedup.toFixed(1)}×`;
-  byId("peak-concurrency").textContent = String(peak);
-  byId("summary").hidden = false;
-  byId("picture").hidden = false;
+function links({ trace, previous }) {
+  byId("previous").hidden = !previous;
+  if (previous) byId("previous").href = `/compare/${previous}/${trace.id}`;
+  byId("map").href = `/trace/${trace.id}/map`;
+  byId("download").href = `/view/traces/${trace.id}/otlp.json`;
+  byId("links").hidden = false;
 }
 
+// The figures are those of the siblings in the sentence; without siblings, of the whole trace.
+function figures({ verdict, siblings, trace, rows }) {
+  byId("verdict").textContent = verdict;
+  byId("figures").hidden = !siblings;
+  if (siblings) {
+    const { what, wall, sum, speedup, peak } = siblings;
+    byId("wall").textContent = duration(wall);
+    byId("wall-what").textContent = `from the first start to the last end of the ${what}`;
+    byId("sum").textContent = duration(sum);
+    byId("sum-what").textContent = `what each of the ${what} took, added up`;
+    byId("speedup").textContent = `${speedup.toFixed(1)}×`;
+    byId("peak-concurrency").textContent = String(peak);
+  }
+  say("shares", rows.length < trace.spans ? "" : shares(rows));
+  byId("summary").hidden = false;
+}
+
+// Where the time on the critical path went: a call's own time is the network, that of a span with children is handling.
+function shares(rows) {
+  const parts = { work: 0, handling: 0, network: 0 };
+  rows.forEach((row, index) => {
+    const own = (row.critical ?? []).reduce((sum, [from, to]) => sum + to - from, 0);
+    const below = rows[index + 1]?.depth > row.depth;
+    parts[!below ? "work" : row.kind === "client" || row.kind === "producer" ? "network" : "handling"] += own;
+  });
+  if (parts.handling + parts.network === 0) return "";
+  const all = parts.work + parts.handling + parts.network;
+  const called = parts.network > 0 ? `, ${duration(parts.network)} network between services` : "";
+  return `Where the ${duration(all)} went: ${duration(parts.work)} in steps that call nothing further, ${duration(parts.handling)} handling in the spans above them${called}.`;
+}
+
+linkBack();
 follow();

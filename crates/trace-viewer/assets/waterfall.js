@@ -1,89 +1,129 @@
-// The waterfall: a row for each span, in the order of the tree, over a common time axis.
+// The waterfall: a row for each span, in the sequence of the tree, over a common time axis.
 
-import { byId, duration, element, serviceClass } from "./common.js";
+import { axis, profile, selectOn } from "./axis.js";
+import { byId, count, duration, element, say, serviceClass, shortened } from "./common.js";
 import { close, open } from "./details.js";
+import { Rows } from "./rows.js";
 
-// Rows built without a pause: ten thousand at once would freeze the page.
-const AT_ONCE = 500;
-// Parts of the critical path closer than this share of the width are drawn as one line.
-const GAP = 0.001;
+// Parts of the critical path that are closer than this, in pixels, are drawn as one line.
+const GAP = 4;
+// The shortest stretch of time that is shown, in nanoseconds.
+const LEAST = 100;
 
-const rows = byId("rows");
+const grid = byId("treegrid");
+const rows = new Rows(byId("rows"), item);
+const collapsed = new Set();
 let trace = null;
-let items = [];
-let current = 0;
+// What is not inside a collapsed row.
+let visible = [];
+let view = { from: 0, to: 1 };
+let found = [];
+let at = -1;
+let moment = null;
 
-// Draws the trace; resolves when all rows are drawn. A newer call cancels an older one.
-export async function draw(drawn) {
-  const hadFocus = rows.contains(document.activeElement);
-  const chosen = hadFocus || isOpen() ? items[current]?.dataset.id : undefined;
+export function draw(drawn) {
+  const whole = !trace || (view.from === 0 && view.to === length());
   trace = drawn;
-  const all = Math.max(drawn.trace.duration, 1);
-  axis(all);
-  profile(drawn.siblings, all);
-
-  const made = drawn.rows.length <= AT_ONCE ? drawn.rows.map((row) => item(row, all)) : await inPieces(drawn, all);
-  if (trace !== drawn) return;
-  items = made;
-  rows.replaceChildren(...items);
-  const place = drawn.rows.findIndex((row) => row.id === chosen);
-  current = Math.max(place, 0);
-  items[current]?.setAttribute("tabindex", "0");
-  if (isOpen() && place >= 0) mark();
-  if (hadFocus) items[current]?.focus({ preventScroll: true });
+  trace.rows.forEach((row, index) => (row.index = index));
+  if (whole) view = { from: 0, to: length() };
+  search();
+  redraw();
 }
 
-async function inPieces(drawn, all) {
-  const made = [];
-  for (let from = 0; from < drawn.rows.length && trace === drawn; from += AT_ONCE) {
-    made.push(...drawn.rows.slice(from, from + AT_ONCE).map((row) => item(row, all)));
-    await new Promise((done) => setTimeout(done));
+const length = () => Math.max(trace.trace.duration, 1);
+
+function redraw() {
+  visible = [];
+  let hiddenBelow = Infinity;
+  for (const row of trace.rows) {
+    if (row.depth > hiddenBelow) continue;
+    hiddenBelow = collapsed.has(row.id) ? row.depth : Infinity;
+    visible.push(row);
   }
-  return made;
+  grid.setAttribute("aria-rowcount", visible.length + 1);
+  say("range", view.to - view.from < length() ? `${duration(view.from)} to ${duration(view.to)} of ${duration(length())}` : "");
+  byId("whole").disabled = view.to - view.from >= length();
+  // The axis is measured, so it comes first.
+  axis(view);
+  profile(trace.siblings, view);
+  rows.set(visible);
 }
 
-function item(row, all) {
+const hasChildren = (row) => trace.rows[row.index + 1]?.depth > row.depth;
+
+function item(row, index) {
+  const all = view.to - view.from;
   const share = (nanos) => `${(100 * nanos) / all}%`;
   const service = serviceClass(row.service);
+  const isOpen = !collapsed.has(row.id);
+  const twisty = element("span", { class: "twisty", "aria-hidden": "true" }, hasChildren(row) ? (isOpen ? "▾" : "▸") : "");
+  const state = [
+    row.failed && "error",
+    row.cancelled && "cancelled",
+    row.orphan && "parent missing",
+    row.before > 0 && `starts ${duration(row.before)} before its parent`,
+  ].filter(Boolean);
   const name = element(
     "div",
-    { class: "name" },
-    element("i", { class: `dot ${service}` }),
-    element("span", { class: "span-name" }, row.name),
-    element("span", { class: "span-service muted" }, row.service),
-    element("span", { class: "kind" }, row.failed ? `${row.kind} · error` : row.cancelled ? "cancelled" : row.kind),
+    { class: "name", role: "gridcell" },
+    element(
+      "span",
+      { class: "main-name" },
+      twisty,
+      element("i", { class: `dot ${service}` }),
+      element("span", { class: "span-name", title: row.name }, ...shortened(row.name)),
+      row.to ? element("span", { class: "callee" }, `→ ${row.to}`) : "",
+      element("span", { class: "state" }, state.join(" · ")),
+    ),
+    element("span", { class: "span-service" }, row.service),
+    element("span", { class: "kind" }, row.kind),
   );
   // Deeper names would be pushed out of their column.
   name.style.setProperty("--depth", Math.min(row.depth, 12));
 
-  const bar = element("div", {
-    class: `bar ${service}${row.critical ? " critical" : ""}${row.failed ? " failed" : ""}${row.cancelled ? " cancelled" : ""}`,
-    "data-span-id": row.id,
-    "data-name": row.name,
-    "data-service": row.service,
-  });
-  bar.style.left = share(row.start);
-  bar.style.width = share(row.duration);
-  const track = element("div", { class: "track" }, bar);
-  for (const at of row.marks) {
-    const mark = element("i", { class: "mark" });
-    mark.style.left = share(at);
-    track.append(mark);
+  const track = element("div", { class: "track", role: "gridcell", "aria-label": "bar" });
+  if (row.start <= view.to && row.start + row.duration >= view.from) {
+    const bar = element("div", {
+      class: ["bar", service, row.critical && "critical", row.failed && "failed", row.cancelled && "cancelled"].filter(Boolean).join(" "),
+      "data-span-id": row.id,
+      "data-name": row.name,
+      "data-service": row.service,
+    });
+    const from = Math.max(row.start, view.from);
+    const to = Math.min(row.start + row.duration, view.to);
+    bar.style.left = share(from - view.from);
+    bar.style.width = share(to - from);
+    track.append(bar);
   }
-  for (const [from, to] of joined(row.critical ?? [], GAP * all)) {
-    const line = element("i", { class: "critical-line" });
-    line.style.left = share(from);
-    line.style.width = share(to - from);
-    track.append(line);
+  for (const mark of row.marks) if (mark >= view.from && mark <= view.to) track.append(line("mark", share(mark - view.from)));
+  const gap = (GAP * all) / Math.max(byId("axis").clientWidth, 1);
+  for (const [from, to] of joined(row.critical ?? [], gap)) {
+    if (to < view.from || from > view.to) continue;
+    const [left, right] = [Math.max(from, view.from), Math.min(to, view.to)];
+    const drawn = line("critical-line", share(Math.min(left, view.to - gap) - view.from));
+    drawn.style.width = share(right - left);
+    track.append(drawn);
   }
-  return element(
+  if (moment !== null && moment >= view.from && moment <= view.to) track.append(line("moment-line", share(moment - view.from)));
+
+  const classes = ["row", row.failed && "failed", found.includes(row) && "found", found[at] === row && "found-now"];
+  const made = element(
     "div",
-    { class: `row${row.failed ? " failed" : ""}`, role: "treeitem", tabIndex: -1, "aria-level": row.depth + 1, "data-id": row.id },
+    { class: classes.filter(Boolean).join(" "), role: "row", "aria-level": row.depth + 1, "aria-rowindex": index + 2 },
     name,
     track,
-    element("div", { class: "offset number muted" }, row.start === 0 ? "0" : `+${duration(row.start)}`),
-    element("div", { class: "length number" }, duration(row.duration)),
+    element("div", { class: "offset number muted", role: "gridcell" }, row.start === 0 ? "0" : `+${duration(row.start)}`),
+    element("div", { class: "length number", role: "gridcell" }, duration(row.duration)),
   );
+  if (hasChildren(row)) made.setAttribute("aria-expanded", String(isOpen));
+  made.setAttribute("aria-selected", String(isShown() && row.id === rows.current));
+  return made;
+}
+
+function line(kind, left) {
+  const made = element("i", { class: kind });
+  made.style.left = left;
+  return made;
 }
 
 function joined(segments, gap) {
@@ -96,101 +136,187 @@ function joined(segments, gap) {
   return lines;
 }
 
-// Ticks at 1, 2 or 5 times a power of ten.
-function axis(all) {
-  const wanted = Math.max(byId("axis").clientWidth / 80, 3);
-  const power = 10 ** Math.floor(Math.log10(all / wanted));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => all / size <= wanted);
-  const ticks = [];
-  const lines = [];
-  for (let at = 0; at <= all; at += step) {
-    const place = `${(100 * at) / all}%`;
-    const line = element("i", { class: "line" });
-    line.style.left = place;
-    lines.push(line);
-    const tick = element("span", { class: at > 0.92 * all ? "tick last" : "tick" }, at === 0 ? "0" : round(at));
-    tick.style.left = place;
-    ticks.push(tick);
-  }
-  byId("axis").replaceChildren(...ticks);
-  byId("grid").firstElementChild.replaceChildren(...lines);
-}
-
-// Without trailing zeros.
-function round(nanos) {
-  const [value, unit] = duration(nanos).split(" ");
-  return `${Number(value)} ${unit}`;
-}
-
-// The number of siblings in progress over time, as steps.
-function profile(siblings, all) {
-  const box = byId("profile");
-  box.hidden = !siblings;
-  if (!siblings) return;
-  const atOnce = siblings.peak === 1 ? "one at a time" : `up to ${siblings.peak} at once`;
-  byId("profile-name").textContent = `${siblings.what}, ${atOnce}`;
-  let path = "M0 1";
-  for (const [at, active] of siblings.steps) path += `H${at / all}V${1 - active / siblings.peak}`;
-  byId("profile-path").setAttribute("d", `${path}H1V1Z`);
-}
+const isShown = () => !byId("details").hidden;
 
 function choose(index, andOpen) {
-  if (!items[index]) return;
-  items[current]?.setAttribute("tabindex", "-1");
-  current = index;
-  items[current].setAttribute("tabindex", "0");
-  items[current].focus();
-  if (andOpen) {
-    mark();
-    open(trace.trace.id, trace.rows[current], hide);
+  if (!visible[index]) return;
+  rows.choose(index);
+  if (andOpen) show(visible[index]);
+}
+
+async function show(row) {
+  moment = null;
+  history.replaceState(history.state, "", `#${row.id}`);
+  await open(trace.trace.id, row, hidden, mark);
+  for (const chosen of grid.querySelectorAll("[aria-selected='true']")) chosen.setAttribute("aria-selected", "false");
+  grid.querySelector(`[data-id="${row.id}"]`)?.setAttribute("aria-selected", "true");
+  rows.reveal();
+}
+
+function hidden() {
+  moment = null;
+  history.replaceState(history.state, "", location.pathname + location.search);
+  rows.redraw();
+  rows.choose(rows.index);
+}
+
+// Shows when something happened as a line through all rows.
+function mark(nanos) {
+  moment = nanos;
+  if (nanos < view.from || nanos > view.to) zoom(0, length());
+  else rows.redraw();
+}
+
+// Opens the span that the address names.
+export function openAddressed() {
+  const id = location.hash.slice(1).toLowerCase();
+  const row = id && trace?.rows.find((row) => row.id === id.padStart(16, "0"));
+  if (!row || (isShown() && rows.current === row.id)) return;
+  goTo(row);
+  show(row);
+}
+
+// Makes a row the current one, and visible.
+function goTo(row, focus = true) {
+  let depth = row.depth;
+  let closed = false;
+  for (let above = row.index - 1; above >= 0 && depth > 0; above--) {
+    if (trace.rows[above].depth >= depth) continue;
+    depth = trace.rows[above].depth;
+    closed = collapsed.delete(trace.rows[above].id) || closed;
   }
+  if (closed) redraw();
+  rows.choose(visible.indexOf(row), focus);
 }
 
-function mark() {
-  for (const chosen of rows.querySelectorAll("[aria-selected]")) chosen.removeAttribute("aria-selected");
-  items[current].setAttribute("aria-selected", "true");
+function fold(row, closed) {
+  if (closed) collapsed.add(row.id);
+  else collapsed.delete(row.id);
+  redraw();
+  rows.choose(visible.indexOf(row));
 }
 
-function hide() {
-  items[current]?.removeAttribute("aria-selected");
-  items[current]?.focus();
+function foldAll(closed) {
+  collapsed.clear();
+  // The root and what it called stay in sight.
+  if (closed) for (const row of trace.rows) if (row.depth > 0 && hasChildren(row)) collapsed.add(row.id);
+  redraw();
 }
 
-const isOpen = () => !byId("details").hidden;
+function zoom(from, to) {
+  const all = Math.min(Math.max(to - from, LEAST), length());
+  const begin = Math.min(Math.max(from, 0), length() - all);
+  view = { from: begin, to: begin + all };
+  redraw();
+}
+
+function zoomBy(factor) {
+  const row = visible[rows.index];
+  // The middle of what is in sight of the current row stays where it is.
+  const inSight = row && row.start < view.to && row.start + row.duration > view.from;
+  const [from, to] = inSight ? [Math.max(row.start, view.from), Math.min(row.start + row.duration, view.to)] : [view.from, view.to];
+  const middle = (from + to) / 2;
+  const all = (view.to - view.from) * factor;
+  zoom(middle - all / 2, middle + all / 2);
+}
+
+const pan = (share) => zoom(view.from + share * (view.to - view.from), view.to + share * (view.to - view.from));
+
+function search() {
+  const text = byId("find").value.trim().toLowerCase();
+  const now = found[at]?.id;
+  found = text === "" ? [] : trace.rows.filter((row) => `${row.name} ${row.service} ${row.kind} ${row.to ?? ""}`.toLowerCase().includes(text));
+  at = found.findIndex((row) => row.id === now);
+  tellFound(text);
+}
+
+function tellFound(text) {
+  const place = at >= 0 ? `${at + 1} of ` : "";
+  say("found", text === "" ? "" : found.length === 0 ? "no span has this" : `${place}${count(found.length, "span")}`);
+}
+
+function next(step) {
+  if (found.length === 0) return;
+  at = (Math.max(at, step > 0 ? -1 : 0) + step + found.length) % found.length;
+  tellFound(byId("find").value);
+  goTo(found[at], false);
+  rows.redraw();
+}
 
 function parent(index) {
-  const { depth } = trace.rows[index];
-  for (let above = index - 1; above >= 0; above--) if (trace.rows[above].depth < depth) return above;
+  const { depth } = visible[index];
+  for (let above = index - 1; above >= 0; above--) if (visible[above].depth < depth) return above;
   return index;
 }
 
-function child(index) {
-  return trace.rows[index + 1]?.depth > trace.rows[index].depth ? index + 1 : index;
-}
-
-rows.addEventListener("click", (event) => {
-  const row = event.target.closest(".row");
-  if (row) choose(items.indexOf(row), true);
+grid.addEventListener("click", (event) => {
+  const made = event.target.closest(".row[data-id]");
+  if (!made) return;
+  const index = visible.findIndex((row) => row.id === made.dataset.id);
+  if (event.target.closest(".twisty") && hasChildren(visible[index])) fold(visible[index], !collapsed.has(made.dataset.id));
+  else choose(index, true);
 });
 
-rows.addEventListener("keydown", (event) => {
+grid.addEventListener("keydown", (event) => {
+  const { index } = rows;
+  const row = visible[index];
+  if (!row || event.altKey || event.ctrlKey || event.metaKey || !event.target.closest("#rows")) return;
+  const page = Math.max(Math.floor(innerHeight / 60), 5);
   const moves = {
-    ArrowDown: () => current + 1,
-    ArrowUp: () => current - 1,
-    ArrowLeft: () => parent(current),
-    ArrowRight: () => child(current),
-    Home: () => 0,
-    End: () => items.length - 1,
+    ArrowDown: index + 1,
+    ArrowUp: index - 1,
+    PageDown: Math.min(index + page, visible.length - 1),
+    PageUp: Math.max(index - page, 0),
+    Home: 0,
+    End: visible.length - 1,
   };
-  if (event.altKey || event.ctrlKey || event.metaKey) return;
-  if (event.key === "Enter" || event.key === " ") choose(current, true);
-  else if (Object.hasOwn(moves, event.key)) choose(moves[event.key](), isOpen());
+  const acts = {
+    "ArrowLeft": () => (event.shiftKey ? pan(-0.25) : hasChildren(row) && !collapsed.has(row.id) ? fold(row, true) : choose(parent(index), isShown())),
+    "ArrowRight": () => (event.shiftKey ? pan(0.25) : collapsed.has(row.id) ? fold(row, false) : hasChildren(row) && choose(index + 1, isShown())),
+    "Enter": () => choose(index, true),
+    " ": () => choose(index, true),
+    "+": () => zoomBy(0.5),
+    "-": () => zoomBy(2),
+    "0": () => zoom(0, length()),
+    "z": () => zoom(row.start - row.duration * 0.05, row.start + row.duration * 1.05),
+    "/": () => byId("find").focus(),
+    "n": () => next(1),
+    "p": () => next(-1),
+    "?": () => (byId("keys").open = !byId("keys").open),
+  };
+  if (Object.hasOwn(moves, event.key)) choose(moves[event.key], isShown());
+  else if (Object.hasOwn(acts, event.key)) acts[event.key]();
   else return;
   event.preventDefault();
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && isOpen()) close();
+  if (event.key === "Escape" && isShown() && event.target.id !== "find") close();
 });
 
-new ResizeObserver(() => trace && axis(Math.max(trace.trace.duration, 1))).observe(byId("axis"));
+byId("find").addEventListener("input", () => {
+  at = -1;
+  search();
+  if (found.length > 0) next(1);
+  else rows.redraw();
+});
+byId("find").addEventListener("keydown", (event) => {
+  if (event.key === "Enter") next(event.shiftKey ? -1 : 1);
+  else if (event.key === "Escape") {
+    byId("find").value = "";
+    search();
+    rows.redraw();
+  } else return;
+  event.preventDefault();
+});
+byId("collapse-all").addEventListener("click", () => foldAll(true));
+byId("expand-all").addEventListener("click", () => foldAll(false));
+byId("zoom-in").addEventListener("click", () => zoomBy(0.5));
+byId("zoom-out").addEventListener("click", () => zoomBy(2));
+byId("whole").addEventListener("click", () => zoom(0, length()));
+selectOn(byId("axis"), (from, to) => {
+  const all = view.to - view.from;
+  zoom(view.from + from * all, view.from + to * all);
+});
+addEventListener("hashchange", openAddressed);
+new ResizeObserver(() => trace && axis(view)).observe(byId("axis"));

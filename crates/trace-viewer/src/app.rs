@@ -13,7 +13,7 @@ use crate::store::Store;
 use crate::{page, query};
 
 /// Names and attributes come from outside: a browser loads and runs only the viewer's own files.
-const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// The page and query port.
 pub(crate) fn app(store: Arc<Store>) -> Router {

@@ -11,7 +11,8 @@
 //!    holds texts that repeat once, `shares` counts what traces share, `weight` knows what a heap block takes.
 //! 4. `tree` finds parents and children; `analysis` finds concurrent siblings; `critical_path` finds the spans that
 //!    decided the duration; `sentence` describes the result.
-//! 5. `app` has the routes of the page and query port: `page` serves the HTML pages and `view` the JSON that they draw.
+//! 5. `app` has the routes of the page and query port: `page` serves the HTML pages; `list`, `view` and `map` make the
+//!    JSON that they draw.
 //! 6. `query` is Tempo's API: `search` and `traceql` find traces, `tags` lists attributes, `tempo_json` writes JSON as
 //!    Tempo does.
 
@@ -24,7 +25,9 @@ mod critical_path;
 mod decode;
 mod ids;
 mod ingest;
+mod list;
 mod log;
+mod map;
 mod page;
 mod query;
 mod run;

@@ -1,45 +1,78 @@
-//! The pages, static files embedded in the binary, and the JSON that they draw, which `view` makes.
+//! The pages, static files embedded in the binary, and the JSON that they draw, which `list`, `view` and `map` make.
 
 use std::sync::Arc;
 
 use axum::extract::{Path, Query as Parameters, State};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::ids::{SpanId, TraceId};
+use crate::list::{self, Filter};
+use crate::query::BadQuery;
 use crate::store::Store;
-use crate::view;
+use crate::trace::Trace;
+use crate::{map, tempo_json, view};
 
-/// Traces in the list; `/api/search` finds older ones.
-const LISTED: usize = 100;
-
-const INDEX: &str = concat!(include_str!("../assets/head.html"), include_str!("../assets/index.html"));
+const LIST: &str = concat!(include_str!("../assets/head.html"), include_str!("../assets/list.html"));
 const TRACE: &str = concat!(include_str!("../assets/head.html"), include_str!("../assets/trace.html"));
-const HTML: &str = "text/html; charset=utf-8";
+const COMPARE: &str = concat!(include_str!("../assets/head.html"), include_str!("../assets/compare.html"));
+const MAP: &str = concat!(include_str!("../assets/head.html"), include_str!("../assets/map.html"));
 const JS: &str = "text/javascript; charset=utf-8";
+
+/// Traces among which the previous one of the same kind is looked for.
+const LOOKED_BACK: usize = 1000;
+
+/// The modules of the pages.
+const MODULES: [(&str, &str); 11] = [
+    ("/assets/common.js", include_str!("../assets/common.js")),
+    ("/assets/list.js", include_str!("../assets/list.js")),
+    ("/assets/filters.js", include_str!("../assets/filters.js")),
+    ("/assets/open.js", include_str!("../assets/open.js")),
+    ("/assets/trace.js", include_str!("../assets/trace.js")),
+    ("/assets/waterfall.js", include_str!("../assets/waterfall.js")),
+    ("/assets/rows.js", include_str!("../assets/rows.js")),
+    ("/assets/axis.js", include_str!("../assets/axis.js")),
+    ("/assets/details.js", include_str!("../assets/details.js")),
+    ("/assets/compare.js", include_str!("../assets/compare.js")),
+    ("/assets/map.js", include_str!("../assets/map.js")),
+];
 
 /// The pages, their assets, and the JSON that they draw.
 pub(crate) fn routes() -> Router<Arc<Store>> {
-    Router::new()
-        .route("/", file(HTML, INDEX))
-        .route("/trace/{id}", file(HTML, TRACE))
+    let pages = Router::new()
+        .route("/", get(Html(LIST)))
+        .route("/trace/{id}", get(trace_page))
+        .route("/compare/{a}/{b}", get(Html(COMPARE)))
+        .route("/map", get(Html(MAP)))
+        .route("/trace/{id}/map", get(Html(MAP)))
         .route("/assets/style.css", file("text/css; charset=utf-8", include_str!("../assets/style.css")))
-        .route("/assets/common.js", file(JS, include_str!("../assets/common.js")))
-        .route("/assets/list.js", file(JS, include_str!("../assets/list.js")))
-        .route("/assets/trace.js", file(JS, include_str!("../assets/trace.js")))
-        .route("/assets/waterfall.js", file(JS, include_str!("../assets/waterfall.js")))
-        .route("/assets/details.js", file(JS, include_str!("../assets/details.js")))
         .route("/assets/icon.svg", file("image/svg+xml", include_str!("../assets/icon.svg")))
-        .route("/view/traces", get(list))
+        .route("/view/traces", get(traces))
         .route("/view/traces/{id}", get(waterfall))
+        .route("/view/traces/{id}/map", get(map_of_one))
+        .route("/view/traces/{id}/otlp.json", get(download))
         .route("/view/traces/{id}/spans/{span}", get(details))
+        .route("/view/map", get(map_of_all));
+    MODULES.into_iter().fold(pages, |pages, (path, text)| pages.route(path, file(JS, text)))
 }
 
 fn file(content_type: &'static str, text: &'static str) -> MethodRouter<Arc<Store>> {
     get(([(CONTENT_TYPE, content_type)], text))
+}
+
+/// The page's text without JavaScript links to the trace as JSON.
+async fn trace_page(Path(id): Path<String>) -> Html<String> {
+    let id = TraceId::from_hex(&id).map_or_else(|_| String::new(), |id| id.to_string());
+    Html(TRACE.replace("{id}", &id))
+}
+
+async fn traces(State(store): State<Arc<Store>>, Parameters(filter): Parameters<Filter>) -> Json<Value> {
+    // 200, as the page polls and shows what is wrong with a filter.
+    Json(list::list(&store, &filter).unwrap_or_else(|reason| json!({"invalid": reason})))
 }
 
 /// The response has only what changed since.
@@ -48,18 +81,6 @@ struct Since {
     /// The revision of the page's last response.
     #[serde(default)]
     since: u64,
-}
-
-async fn list(State(store): State<Arc<Store>>, Parameters(Since { since }): Parameters<Since>) -> Json<Value> {
-    let level = store.level();
-    let latest = store.latest(LISTED);
-    let changed = latest.iter().filter(|trace| trace.revision > since).map(|trace| view::summary(trace));
-    Json(json!({
-        "created": store.created.to_string(),
-        "revision": level.revision,
-        "traces": changed.collect::<Value>(),
-        "kept": {"traces": level.traces, "spans": level.spans, "evicted": level.evicted},
-    }))
 }
 
 /// 200 also for an unknown trace, as the page polls: its spans may arrive later than its reader.
@@ -72,8 +93,24 @@ async fn waterfall(
     Json(match found {
         Err(reason) => json!({"known": false, "reason": reason}),
         Ok(None) => json!({"known": false}),
-        Ok(Some(trace)) => view::waterfall(&trace, since),
+        Ok(Some(trace)) => {
+            let mut json = view::waterfall(&trace, since);
+            if trace.revision > since {
+                json["previous"] = previous(&store, &trace).map(|id| id.to_string()).into();
+            }
+            json
+        }
     })
+}
+
+/// The latest trace that started before `trace` and has a root span of the same service and name.
+fn previous(store: &Store, trace: &Trace) -> Option<TraceId> {
+    let (root, start) = (trace.root()?, trace.start());
+    let is_alike = |other: &Trace| {
+        other.root().is_some_and(|other| other.name() == root.name() && other.service() == root.service())
+    };
+    let earlier = store.latest(LOOKED_BACK).into_iter().filter(|other| other.start() < start && is_alike(other));
+    earlier.max_by_key(|other| other.start()).map(|other| other.id)
 }
 
 async fn details(State(store): State<Arc<Store>>, Path((id, span)): Path<(String, String)>) -> Json<Value> {
@@ -81,4 +118,23 @@ async fn details(State(store): State<Arc<Store>>, Path((id, span)): Path<(String
     let span = SpanId::from_hex(&span);
     let found = trace.zip(span).and_then(|(trace, span)| Some(view::details(&trace, trace.spans.get(&span)?)));
     Json(found.unwrap_or_default())
+}
+
+async fn map_of_all(State(store): State<Arc<Store>>) -> Json<Value> {
+    Json(map::map(&store.latest(usize::MAX)))
+}
+
+async fn map_of_one(State(store): State<Arc<Store>>, Path(id): Path<String>) -> Result<Json<Value>, BadQuery> {
+    let trace = store.get(TraceId::from_hex(&id).map_err(BadQuery)?);
+    Ok(Json(map::map(trace.as_slice())))
+}
+
+/// The spans of a trace in OTLP's JSON, as a file.
+async fn download(State(store): State<Arc<Store>>, Path(id): Path<String>) -> Result<Response, BadQuery> {
+    let id = TraceId::from_hex(&id).map_err(BadQuery)?;
+    let Some(trace) = store.get(id) else {
+        return Ok((axum::http::StatusCode::NOT_FOUND, "no trace with this id is in memory").into_response());
+    };
+    let name = format!("attachment; filename=\"trace-{id}.json\"");
+    Ok(([(CONTENT_DISPOSITION, name)], Json(tempo_json::message(&trace))).into_response())
 }

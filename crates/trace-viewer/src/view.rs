@@ -1,16 +1,18 @@
-//! What the pages draw, as JSON: the list of recent traces, a waterfall, and one span in detail.
+//! What the page of a trace draws, as JSON: a waterfall, and one span in detail.
 //!
 //! Times are nanoseconds after the start of the trace, so that they are exact in JavaScript.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::analysis::Analysis;
-use crate::attributes::{object, plain};
+use crate::attributes::{Attribute, plain};
 use crate::ids::SpanId;
+use crate::list::summary;
+use crate::map;
 use crate::sentence;
 use crate::span::{LogRecord, StoredSpan};
 use crate::trace::Trace;
@@ -20,37 +22,17 @@ use crate::tree::Tree;
 /// When nothing has arrived for a trace in this time, nothing more is expected: exporters send every few seconds.
 const SETTLED_AFTER: Duration = Duration::from_secs(15);
 
-/// Bars in the small picture of a trace in the list.
-const MOST_BARS: usize = 40;
-
-/// Rows of a waterfall; a browser takes long to draw more.
+/// Rows of a waterfall; the page says how many more there are.
 const MOST_ROWS: usize = 10_000;
 
-/// Events and log records marked on a bar; the details list them all.
-const MOST_MARKS: usize = 40;
+/// Events, links, log records and attributes in the details of a span; the page says how many more there are.
+const MOST_LISTED: usize = 100;
 
-/// A trace for the list.
-pub(crate) fn summary(trace: &Trace) -> Value {
-    let start = trace.start();
-    let mut spans: Vec<&Arc<StoredSpan>> = trace.spans.values().collect();
-    spans.sort_by_key(|span| (span.start(), std::cmp::Reverse(span.end())));
-    let mut seen = HashSet::new();
-    let services = spans.iter().map(|span| span.service()).filter(|service| seen.insert(*service));
-    let services: Vec<&str> = services.collect();
-    let bar = |span: &&Arc<StoredSpan>| {
-        json!([span.start() - start, span.end() - span.start(), span.service(), span.failed()])
-    };
-    json!({
-        "id": trace.id.to_string(),
-        "root": trace.root().map(|root| json!({"name": root.name(), "service": root.service()})),
-        "start": start / 1_000_000,
-        "duration": trace.duration(),
-        "spans": spans.len(),
-        "errors": spans.iter().filter(|span| span.failed()).count(),
-        "services": services,
-        "bars": spans.iter().take(MOST_BARS).map(bar).collect::<Value>(),
-    })
-}
+/// Characters of one value in the details.
+const MOST_CHARACTERS: usize = 5_000;
+
+/// Events and log records marked on a bar; the details list them.
+const MOST_MARKS: usize = 40;
 
 /// A trace as a waterfall: figures, sentence, and a row for each span; without them if nothing changed after revision
 /// `since`.
@@ -64,7 +46,9 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
     let spans: Vec<&Arc<StoredSpan>> = trace.spans.values().collect();
     let start = trace.start();
     let mut critical = BTreeMap::<usize, Vec<[u64; 2]>>::new();
-    for segment in &analysis.path {
+    // What arrives later may change it.
+    let arriving = !settled && !tree.is_complete();
+    for segment in analysis.path.iter().filter(|_| !arriving) {
         critical.entry(segment.node).or_default().push([segment.from - start, segment.to - start]);
     }
     let mut logged = BTreeMap::<SpanId, Vec<u64>>::new();
@@ -73,8 +57,13 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
             logged.entry(id).or_default().push(line.time);
         }
     }
+    let mut parents = vec![None; spans.len()];
+    for (parent, children) in tree.children.iter().enumerate() {
+        children.iter().for_each(|&child| parents[child] = Some(parent));
+    }
     let row = |&(i, depth): &(usize, usize)| {
         let stored = spans[i];
+        let before = parents[i].map_or(0, |parent: usize| spans[parent].start().saturating_sub(stored.start()));
         let happened = stored.events().iter().map(|event| event.time);
         let happened = happened.chain(logged.get(&stored.id).into_iter().flatten().copied());
         let within = happened.filter(|at| (stored.start()..=stored.end()).contains(at));
@@ -89,6 +78,9 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
             "duration": stored.end() - stored.start(),
             "failed": stored.failed(),
             "cancelled": tree.nodes[i].cancelled,
+            "to": callee(stored, tree.children[i].iter().map(|&child| spans[child])),
+            "orphan": parents[i].is_none() && stored.parent().is_some(),
+            "before": before,
             "marks": marks,
             "critical": critical.get(&i),
         })
@@ -108,7 +100,9 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
         "revision": trace.revision,
         "complete": tree.is_complete(),
         "settled": settled,
+        "arriving": arriving,
         "has_root": tree.has_root,
+        "orphans": tree.orphans,
         "refused": trace.refused,
         "verdict": sentence::verdict(&tree, &analysis),
         "siblings": siblings,
@@ -117,39 +111,78 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
     })
 }
 
-/// All that is stored of one span.
+/// Where a call goes: the service of the span below it, or what its attributes say.
+fn callee<'a>(span: &'a StoredSpan, mut children: impl Iterator<Item = &'a Arc<StoredSpan>>) -> Option<&'a str> {
+    let below = children.find(|child| child.service() != span.service());
+    map::is_call(span).then(|| below.map(|child| child.service()).or_else(|| map::address(span))).flatten()
+}
+
+/// What is stored of one span, as much as a page can show.
 pub(crate) fn details(trace: &Trace, span: &StoredSpan) -> Value {
     let start = trace.start();
     let since = |nanos: u64| (i128::from(nanos) - i128::from(start)) as f64;
-    let events = span.events().iter().map(
-        |event| json!({"at": since(event.time), "name": event.name.as_str(), "attributes": object(&event.attributes)}),
-    );
-    let links = span.links().iter().map(
-        |link| json!({"trace": hex(&link.trace), "span": hex(&link.span), "attributes": object(&link.attributes)}),
-    );
+    let events = span.events().iter().take(MOST_LISTED).map(|event| {
+        let name = cut(event.name.as_str().into());
+        json!({"at": since(event.time), "name": name, "attributes": pairs(&event.attributes)})
+    });
+    let links =
+        span.links().iter().take(MOST_LISTED).map(
+            |link| json!({"trace": hex(&link.trace), "span": hex(&link.span), "attributes": pairs(&link.attributes)}),
+        );
     let mut logs: Vec<&Arc<LogRecord>> = trace.logs.iter().filter(|line| line.span == Some(span.id)).collect();
     logs.sort_by_key(|line| line.time);
-    let logs = logs.into_iter().map(|line| {
+    let more = |all: usize| all.saturating_sub(MOST_LISTED);
+    let more_logs = more(logs.len());
+    let logs = logs.into_iter().take(MOST_LISTED).map(|line| {
         json!({
             "at": since(line.time),
             "level": line.level(),
-            "message": plain(&line.body),
-            "attributes": object(&line.attributes),
+            "message": cut(plain(&line.body)),
+            "attributes": pairs(&line.attributes),
         })
     });
     let scope = span.scope();
+    let mut below = trace.spans.values().filter(|other| map::is_call(span) && other.parent() == Some(span.id));
+    // With more than one, the difference would not be the network.
+    let callee = below.next().filter(|_| below.next().is_none()).map(|callee| callee.end() - callee.start());
     json!({
         "id": span.id.to_string(),
         "parent": span.parent().map(|parent| parent.to_string()),
         "status": traceql::status(span),
         "message": Some(span.status_message()).filter(|message| !message.is_empty()),
-        "attributes": object(span.attributes()),
+        "callee": callee,
+        "attributes": pairs(span.attributes()),
         "events": events.collect::<Value>(),
         "logs": logs.collect::<Value>(),
         "links": links.collect::<Value>(),
-        "resource": object(span.resource_attributes()),
+        "more": {"events": more(span.events().len()), "links": more(span.links().len()), "logs": more_logs},
+        "resource": pairs(span.resource_attributes()),
         "scope": format!("{} {}", scope.name, scope.version).trim(),
     })
+}
+
+/// Attributes as a JSON object: the first ones, and how many more there are.
+fn pairs(attributes: &[Attribute]) -> Value {
+    let shown = &attributes[..attributes.len().min(MOST_LISTED)];
+    let pair = |pair: &Attribute| (pair.key.to_string(), cut(plain(&pair.value)));
+    let mut object: Map<String, Value> = shown.iter().map(pair).collect();
+    if attributes.len() > shown.len() {
+        object.insert("…".to_owned(), format!("{} more attributes", attributes.len() - shown.len()).into());
+    }
+    Value::Object(object)
+}
+
+/// The beginning of a value that is too long for the page.
+fn cut(value: Value) -> Value {
+    let text = match &value {
+        Value::String(text) => text.clone(),
+        Value::Array(_) | Value::Object(_) => value.to_string(),
+        _ => return value,
+    };
+    match text.char_indices().nth(MOST_CHARACTERS) {
+        Some((at, _)) => format!("{} … and {} more bytes", &text[..at], text.len() - at).into(),
+        None => value,
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

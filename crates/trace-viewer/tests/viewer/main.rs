@@ -3,8 +3,11 @@
 //! `tempo.rs` has responses recorded from Tempo 3. With `TEMPO_URL` and `TEMPO_OTLP_URL` set, those tests use a
 //! real Tempo instead.
 
+mod details;
 mod ingest;
 mod limits;
+mod list;
+mod map;
 mod pages;
 mod search;
 mod startup;

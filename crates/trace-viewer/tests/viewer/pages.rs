@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{Viewer, new_trace, post_json, span, with};
 
 /// A click with three concurrent rolls, of which the second is the slowest and the third failed.
-fn send_click(viewer: &Viewer) -> String {
+pub(crate) fn send_click(viewer: &Viewer) -> String {
     let trace = new_trace();
     let id = trace.as_str();
     viewer.send(
@@ -36,7 +36,16 @@ fn pages_and_assets_have_a_policy_against_foreign_content() {
     for (path, content_type) in [
         ("/", "text/html"),
         ("/trace/0af7651916cd43dd8448eb211c80319c", "text/html"),
+        ("/compare/0af7651916cd43dd8448eb211c80319c/1", "text/html"),
+        ("/map", "text/html"),
+        ("/trace/0af7651916cd43dd8448eb211c80319c/map", "text/html"),
         ("/assets/style.css", "text/css"),
+        ("/assets/filters.js", "text/javascript"),
+        ("/assets/open.js", "text/javascript"),
+        ("/assets/rows.js", "text/javascript"),
+        ("/assets/axis.js", "text/javascript"),
+        ("/assets/compare.js", "text/javascript"),
+        ("/assets/map.js", "text/javascript"),
         ("/assets/list.js", "text/javascript"),
         ("/assets/trace.js", "text/javascript"),
         ("/assets/waterfall.js", "text/javascript"),
@@ -48,7 +57,7 @@ fn pages_and_assets_have_a_policy_against_foreign_content() {
         assert_eq!(response.status(), 200, "{path}");
         let header = |name: &str| response.headers()[name].to_str().expect("text").to_owned();
         assert!(header("content-type").starts_with(content_type), "{path}");
-        assert!(header("content-security-policy").starts_with("default-src 'self'"));
+        assert!(header("content-security-policy").starts_with("default-src 'none'; script-src 'self'"));
         assert_eq!(header("x-content-type-options"), "nosniff");
         let text = response.text().expect("text");
         // Nothing inline that the policy would block, and nothing that turns text into markup.
@@ -116,8 +125,12 @@ fn trace_is_incomplete_until_its_root_span_arrives() {
     viewer.send("dice-roller", &[span(&trace, 2, 1, "GET /roll", 1, 4)]);
     let view = viewer.json(&path);
     assert_eq!((&view["complete"], &view["has_root"], &view["settled"]), (&json!(false), &json!(false), &json!(false)));
+    assert_eq!((&view["arriving"], &view["orphans"]), (&json!(true), &json!(1)));
+    assert_eq!((&view["rows"][0]["orphan"], &view["rows"][0]["critical"]), (&json!(true), &Value::Null));
     viewer.send("frontend", &[span(&trace, 1, 0, "GET /roll", 0, 5)]);
-    assert_eq!(viewer.json(&path)["complete"], true);
+    let view = viewer.json(&path);
+    assert_eq!((&view["complete"], &view["arriving"]), (&json!(true), &json!(false)));
+    assert_eq!(view["rows"][1]["critical"], json!([[1_000_000, 4_000_000]]));
     assert!(viewer.json("/view/traces/xyz")["reason"].as_str().is_some_and(|reason| reason.contains("hex")));
 }
 
@@ -137,64 +150,6 @@ fn page_gets_only_what_changed_since_its_revision() {
     assert_eq!(summary["root"], json!({"name": "GET /roll-async", "service": "frontend"}));
     assert_eq!(summary["services"], json!(["frontend", "dice-roller", "die-service"]), "in the order of the call");
     assert_eq!((&summary["spans"], &summary["errors"]), (&json!(8), &json!(1)));
-}
-
-#[test]
-fn details_have_attributes_events_and_log_lines_of_the_span() {
-    let viewer = Viewer::start(&[]);
-    let trace = new_trace();
-    let attribute = |key: &str, value: Value| json!({"key": key, "value": value});
-    let roll = span(&trace, 1, 0, "async_roll_3", 0, 5);
-    let started: u64 = roll["startTimeUnixNano"].as_str().and_then(|nanos| nanos.parse().ok()).expect("a time");
-    let after = |millis: u64| (started + millis * 1_000_000).to_string();
-    let index = attribute("index", json!({"intValue": "3"}));
-    let event = json!({"timeUnixNano": after(4), "name": "roll completed", "attributes": [index]});
-    viewer.send(
-        "dice-roller",
-        &[with(
-            roll,
-            json!({
-                "attributes": [
-                    attribute("die.type", json!({"stringValue": "<b>fair</b>"})),
-                    attribute("die.faces", json!({"arrayValue": {"values": [{"intValue": "1"}, {"intValue": "6"}]}})),
-                    attribute("huge", json!({"intValue": "9223372036854775807"})),
-                ],
-                "events": [event],
-                "status": {"code": 2, "message": "Die 'risky' failed!"},
-            }),
-        )],
-    );
-    let line = |span: &str, text: &str, millis: u64| {
-        json!({
-            "traceId": trace, "spanId": span, "timeUnixNano": after(millis), "severityNumber": 17,
-            "body": {"stringValue": text}, "attributes": [attribute("roll_index", json!({"intValue": "3"}))],
-        })
-    };
-    let logs = [
-        line("0000000000000001", "second", 3),
-        line("0000000000000001", "first", 2),
-        line("0000000000000002", "of another span", 1),
-    ];
-    let message = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": logs}]}]});
-    let response = post_json(&format!("{}/v1/logs", viewer.otlp), &message);
-    assert_eq!((response.status().as_u16(), response.json().ok()), (200, Some(json!({"partialSuccess": {}}))));
-
-    let details = viewer.json(&format!("/view/traces/{trace}/spans/0000000000000001"));
-    assert_eq!(
-        details["attributes"],
-        json!({"die.type": "<b>fair</b>", "die.faces": [1, 6], "huge": "9223372036854775807"})
-    );
-    assert_eq!((&details["status"], &details["message"]), (&json!("error"), &json!("Die 'risky' failed!")));
-    assert_eq!(details["events"][0]["name"], "roll completed");
-    assert_eq!(details["events"][0]["attributes"], json!({"index": 3}));
-    let logs = details["logs"].as_array().expect("log lines");
-    let lines: Vec<_> = logs.iter().map(|line| (line["level"].as_str(), line["message"].as_str())).collect();
-    assert_eq!(lines, [(Some("ERROR"), Some("first")), (Some("ERROR"), Some("second"))]);
-    assert_eq!(logs[0]["attributes"], json!({"roll_index": 3}));
-    assert_eq!(logs[0]["at"].as_f64(), Some(2e6));
-    let row = viewer.json(&format!("/view/traces/{trace}"))["rows"][0].clone();
-    assert_eq!(row["marks"], json!([2_000_000, 3_000_000, 4_000_000]), "marked on the bar");
-    assert_eq!(viewer.json(&format!("/view/traces/{trace}/spans/00000000000000ff")), Value::Null);
 }
 
 #[test]
@@ -251,4 +206,59 @@ fn call_whose_caller_went_away_is_drawn_as_cancelled() {
     assert_eq!(cancelled("GET /roll-async"), true);
     assert_eq!(cancelled("finished call"), false);
     assert_eq!(cancelled("call without a cancelled span beside it"), false);
+}
+
+#[test]
+fn row_says_where_a_call_goes_and_when_a_clock_disagrees() {
+    let viewer = Viewer::start(&[]);
+    let trace = new_trace();
+    let id = trace.as_str();
+    let system = json!([{"key": "db.system.name", "value": {"stringValue": "redis"}}]);
+    viewer.send(
+        "frontend",
+        &[
+            with(span(id, 1, 0, "GET /", 0, 100), json!({"kind": 2})),
+            with(span(id, 2, 1, "GET", 10, 20), json!({"kind": 3})),
+            with(span(id, 3, 1, "SET", 30, 40), json!({"kind": 3, "attributes": system})),
+            with(span(id, 4, 1, "GET", 50, 60), json!({"kind": 3})),
+        ],
+    );
+    viewer.send("die-service", &[with(span(id, 5, 2, "GET /dice", 7, 18), json!({"kind": 2}))]);
+    let view = viewer.json(&format!("/view/traces/{id}"));
+    let column = |key: &str| view["rows"].as_array().unwrap().iter().map(|row| row[key].clone()).collect::<Vec<_>>();
+    assert_eq!(column("to"), [Value::Null, json!("die-service"), Value::Null, json!("redis"), Value::Null]);
+    assert_eq!(column("before"), [0, 0, 3_000_000, 0, 0]);
+    let details = viewer.json(&format!("/view/traces/{id}/spans/0000000000000002"));
+    assert_eq!(details["callee"], 11_000_000, "the rest of the call's time is network and handling");
+}
+
+#[test]
+fn previous_trace_is_the_latest_earlier_one_with_the_same_root() {
+    let viewer = Viewer::start(&[]);
+    let previous = |trace: &str| viewer.json(&format!("/view/traces/{trace}"))["previous"].clone();
+    let [first, other, second, third] = std::array::from_fn(|_| new_trace());
+    // The third arrives before the second.
+    for (trace, name, at) in [(&first, "roll", 0), (&third, "roll", 300), (&other, "list", 200), (&second, "roll", 100)]
+    {
+        viewer.send("frontend", &[span(trace, 1, 0, name, at, at + 10)]);
+    }
+    assert_eq!(previous(&third), second);
+    assert_eq!(previous(&second), first);
+    assert_eq!((previous(&first), previous(&other)), (Value::Null, Value::Null));
+}
+
+#[test]
+fn downloaded_trace_is_otlp_json_that_a_receiver_takes() {
+    let viewer = Viewer::start(&[]);
+    let trace = send_click(&viewer);
+    let response = viewer.get(&format!("/view/traces/{trace}/otlp.json"));
+    let disposition = response.headers()["content-disposition"].to_str().unwrap().to_owned();
+    assert_eq!(disposition, format!("attachment; filename=\"trace-{trace}.json\""));
+    let file: Value = response.json().unwrap();
+    assert_eq!(file["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["traceId"], trace);
+    let other = Viewer::start(&[]);
+    assert_eq!(post_json(&format!("{}/v1/traces", other.otlp), &file).status(), 200);
+    let rows = |viewer: &Viewer| viewer.json(&format!("/view/traces/{trace}"))["rows"].clone();
+    assert_eq!(rows(&other), rows(&viewer));
+    assert_eq!(viewer.get("/view/traces/abc/otlp.json").status(), 404);
 }

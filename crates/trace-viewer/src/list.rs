@@ -1,0 +1,165 @@
+//! The list of recent traces, as JSON: which traces pass the filters of the page, and a summary of each.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::ids::TraceId;
+use crate::span::StoredSpan;
+use crate::store::Store;
+use crate::trace::Trace;
+
+/// Traces in the list; `/api/search` finds more.
+const LISTED: usize = 100;
+
+/// Bars in the small picture of a trace.
+const MOST_BARS: usize = 40;
+
+/// Services named beside a trace.
+const MOST_SERVICES: usize = 8;
+
+/// The filters, as the address of the page has them. An empty one does not filter.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Filter {
+    /// The revision of the page's last response: only traces that changed since are described.
+    since: u64,
+    /// Part of a service's name, in upper or lower case.
+    service: String,
+    /// Part of a span's name, in upper or lower case.
+    name: String,
+    /// With any value: only traces with an error.
+    errors: String,
+    /// The least duration, such as `100ms`.
+    min: String,
+    /// With any value: without traces whose root span is `GET /`.
+    hide: String,
+    /// Only traces that started later than this, in milliseconds since 1970.
+    after: u64,
+    /// The ids, separated by commas, that a search found: only these traces.
+    ids: Option<String>,
+}
+
+/// The newest traces that pass the filters.
+///
+/// # Errors
+/// A filter is not valid.
+pub(crate) fn list(store: &Store, filter: &Filter) -> Result<Value, String> {
+    let test = Test::of(filter)?;
+    let level = store.level();
+    let newest = match &filter.ids {
+        None => store.latest(usize::MAX),
+        Some(ids) => ids.split(',').filter_map(|id| store.get(TraceId::from_hex(id).ok()?)).collect(),
+    };
+    let mut listed: Vec<&Arc<Trace>> = newest.iter().filter(|trace| test.passes(trace)).take(LISTED).collect();
+    listed.sort_by_cached_key(|trace| (Reverse(trace.start()), trace.id));
+    let changed = listed.iter().filter(|trace| trace.revision > filter.since);
+    Ok(json!({
+        "created": store.created.to_string(),
+        "revision": level.revision,
+        "ids": listed.iter().map(|trace| trace.id.to_string()).collect::<Value>(),
+        "traces": changed.map(|trace| summary(trace)).collect::<Value>(),
+        "kept": {"traces": level.traces, "spans": level.spans, "evicted": level.evicted},
+    }))
+}
+
+/// A filter in the form that is compared.
+struct Test {
+    service: String,
+    name: String,
+    errors: bool,
+    least: u64,
+    hide: bool,
+    after: u64,
+}
+
+impl Test {
+    fn of(filter: &Filter) -> Result<Self, String> {
+        Ok(Self {
+            service: filter.service.to_lowercase(),
+            name: filter.name.to_lowercase(),
+            errors: !filter.errors.is_empty(),
+            least: nanos(&filter.min)?,
+            hide: !filter.hide.is_empty(),
+            after: filter.after.saturating_mul(1_000_000),
+        })
+    }
+
+    fn passes(&self, trace: &Trace) -> bool {
+        let any = |test: &dyn Fn(&StoredSpan) -> bool| trace.spans.values().any(|span| test(span));
+        let contains = |text: &str, part: &str| text.to_lowercase().contains(part);
+        (self.after == 0 || trace.start() / 1_000_000 * 1_000_000 > self.after)
+            && (self.least == 0 || trace.duration() >= self.least)
+            && (!self.hide || trace.root().is_none_or(|root| root.name() != "GET /"))
+            && (!self.errors || any(&|span| span.failed()))
+            && (self.service.is_empty() || any(&|span| contains(span.service(), &self.service)))
+            && (self.name.is_empty() || any(&|span| contains(span.name(), &self.name)))
+    }
+}
+
+/// A duration such as `100ms`, `1.5 s` or `20`, which is in milliseconds, as nanoseconds; 0 for an empty text.
+fn nanos(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit.trim() {
+        "ns" => 1.0,
+        "us" | "µs" | "μs" => 1e3,
+        "" | "ms" => 1e6,
+        "s" => 1e9,
+        "m" | "min" => 60e9,
+        _ => f64::NAN,
+    };
+    match number.parse::<f64>() {
+        Ok(number) if !unit.is_nan() => Ok((number * unit) as u64),
+        Err(_) if text.is_empty() => Ok(0),
+        _ => Err(format!("'{text}' is not a duration; allowed: a number with ns, µs, ms, s or m, such as 100ms")),
+    }
+}
+
+/// A trace for the list.
+pub(crate) fn summary(trace: &Trace) -> Value {
+    let start = trace.start();
+    let mut spans: Vec<&Arc<StoredSpan>> = trace.spans.values().collect();
+    spans.sort_by_key(|span| (span.start(), Reverse(span.end())));
+    let mut seen = HashSet::new();
+    let services = spans.iter().map(|span| span.service()).filter(|service| seen.insert(*service));
+    let services: Vec<&str> = services.collect();
+    let bar = |span: &Arc<StoredSpan>| {
+        json!([span.start() - start, span.end() - span.start(), span.service(), span.failed()])
+    };
+    // The whole of a long trace: of each stretch of spans the failed one, or the longest.
+    let stretch = spans.len().div_ceil(MOST_BARS).max(1);
+    let of_each = |stretch: &[&Arc<StoredSpan>]| {
+        stretch.iter().max_by_key(|span| (span.failed(), span.end() - span.start())).map(|span| bar(span))
+    };
+    json!({
+        "id": trace.id.to_string(),
+        "root": trace.root().map(|root| json!({"name": root.name(), "service": root.service()})),
+        "start": start / 1_000_000,
+        "duration": trace.duration(),
+        "spans": spans.len(),
+        "errors": spans.iter().filter(|span| span.failed()).count(),
+        "services": &services[..services.len().min(MOST_SERVICES)],
+        "more_services": services.len().saturating_sub(MOST_SERVICES),
+        "bars": spans.chunks(stretch).filter_map(of_each).collect::<Value>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nanos;
+
+    #[test]
+    fn durations_have_a_number_and_a_unit() {
+        let parsed: Vec<_> = ["", " ", "20", "100ms", "1.5 s", "2m", "3µs", "7 ns"].map(nanos).into_iter().collect();
+        let expected = [0, 0, 20_000_000, 100_000_000, 1_500_000_000, 120_000_000_000, 3_000, 7].map(Ok);
+        assert_eq!(parsed, expected);
+        for wrong in ["ms", "1h", "-1s", "1..2", "1e3", "NaN", "9".repeat(400).as_str()] {
+            assert!(nanos(wrong).is_err() || wrong.len() > 100, "{wrong}");
+        }
+    }
+}
