@@ -18,6 +18,9 @@ use crate::error::Error;
 use crate::metrics::Mode;
 use crate::roll::{Die, work};
 
+/// Most faces on a span: a die may have half a million, and thousands of spans wait for their export.
+const MAX_FACES_SHOWN: usize = 1000;
+
 /// What this service is.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct About {
@@ -237,7 +240,8 @@ impl AppState {
     /// Gets the die from die-service, and sets what it is like on the span.
     async fn find_die(&self, identifier: &str, deadline: Deadline) -> Result<Die, Error> {
         let die = self.die_service.find(identifier, deadline).await?;
-        attributes::set("die.faces", Value::Array(die.specification.faces.to_vec().into()));
+        let faces = &die.specification.faces;
+        attributes::set("die.faces", Value::Array(faces[..faces.len().min(MAX_FACES_SHOWN)].to_vec().into()));
         attributes::set("die.error_rate", die.specification.error_rate);
         Ok(die)
     }

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::VERSION;
 use crate::app::AppState;
-use crate::catalogue::Specification;
+use crate::catalogue::Die;
 use crate::error::Error;
 
 /// What this service is.
@@ -51,13 +51,6 @@ pub(crate) struct DiceList {
     identifiers: Vec<String>,
 }
 
-/// One die.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Die {
-    identifier: String,
-    specification: Specification,
-}
-
 /// The list of dice, or one die
 ///
 /// Without a parameter the names of all dice; with `identifier` the specification of that one.
@@ -69,7 +62,7 @@ pub(crate) struct Die {
 )]
 pub(crate) async fn dice(State(state): State<AppState>, Query(query): Query<DiceQuery>) -> Result<Response, Error> {
     match query.identifier {
-        Some(identifier) => one_die(&state, identifier).map(IntoResponse::into_response),
+        Some(identifier) => one_die(&state, identifier),
         None => Ok(all_dice(&state).into_response()),
     }
 }
@@ -81,16 +74,16 @@ fn all_dice(state: &AppState) -> Json<DiceList> {
     Json(DiceList { identifiers })
 }
 
-fn one_die(state: &AppState, identifier: String) -> Result<Json<Die>, Error> {
+fn one_die(state: &AppState, identifier: String) -> Result<Response, Error> {
     attributes::set("die.identifier", identifier.clone());
-    let found = state.catalogue.find(&identifier).cloned();
+    let found = state.catalogue.find(&identifier);
     attributes::set("die.found", found.is_some());
     match found {
         Some(specification) => {
             let error_rate = specification.error_rate;
             tracing::info!(name: "die.specification.requested", identifier, error_rate, "Die specification requested");
             state.metrics.requested(&identifier);
-            Ok(Json(Die { identifier, specification }))
+            Ok(Json(Die { identifier: &identifier, specification }).into_response())
         }
         None => {
             let known = state.catalogue.identifiers();

@@ -35,7 +35,7 @@ pub use breaker::BreakerSettings;
 pub use deadline::Deadline;
 pub use probes::healthcheck;
 pub use problem::{Problem, ProblemBody, Problems};
-pub use query::{Parameters, Query};
+pub use query::{ALLOWED_TEXT, Parameters, Query, fault_of_text};
 pub use serve::{bind, stop_signal};
 pub use service::Service;
 pub use upstream::{Upstream, UpstreamError, get_request};

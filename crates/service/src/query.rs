@@ -13,6 +13,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
+pub use self::deserializer::{ALLOWED_TEXT, fault_of_text};
 use self::deserializer::{Error, Pairs};
 use crate::problem::Problem;
 

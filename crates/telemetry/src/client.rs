@@ -18,8 +18,8 @@ use reqwest::{Request, Url};
 use crate::http_attributes::{full_url, method, protocol_version};
 use crate::propagation::Propagation;
 
-/// Longest body that is read, in bytes: no service here responds with more than a few hundred.
-const MAX_BODY: usize = 1 << 20;
+/// Longest body of a response that is read, in bytes: nearly all have a few hundred.
+pub const MAX_BODY: usize = 1 << 20;
 
 /// A connection that was idle for so long is closed: well before the server does it, because a request that is sent
 /// at that very moment is lost.

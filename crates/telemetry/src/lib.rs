@@ -41,7 +41,7 @@ pub mod settings;
 pub mod testing;
 mod traces;
 
-pub use client::{Client, ClientError};
+pub use client::{Client, ClientError, MAX_BODY};
 pub use init::{Handle, Telemetry};
 pub use server::{ErrorDescription, ServerTelemetry, trace};
 

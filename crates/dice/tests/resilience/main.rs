@@ -7,8 +7,9 @@
 //!
 //! Faults: `upstreams.rs` (killed, stopped, cut off, started in any order), `export.rs` and `stdout.rs` (nobody takes
 //! the telemetry), `stop.rs` (SIGTERM under load), `limits.rs` (too much at once), `hostile.rs` and `context.rs` (what no
-//! client would send), `generated.rs` (everything that the OpenAPI description allows, and more). Tools: `services.rs`
-//! (all three services), `load.rs` (traffic), `proxy.rs` (a connection that fails), `test-support`.
+//! client would send), `specifications.rs` (files of dice), `generated.rs` (everything that the OpenAPI description
+//! allows, and more). Tools: `services.rs` (all three services), `load.rs` (traffic), `proxy.rs` (a connection that
+//! fails), `test-support`.
 #![allow(clippy::unwrap_used)] // a panic is how a test reports
 
 #[path = "../common/mod.rs"]
@@ -22,6 +23,7 @@ mod limits;
 mod load;
 mod proxy;
 mod services;
+mod specifications;
 mod stdout;
 mod stop;
 mod upstreams;

@@ -13,6 +13,22 @@ use super::{shown, value};
 /// Longest value of a text parameter, in bytes: far beyond any name, far below what could hurt a log.
 const MAX_TEXT: usize = 128;
 
+/// What a text parameter may be, for error messages.
+pub const ALLOWED_TEXT: &str = "a text of 1 to 128 bytes without control characters";
+
+/// Why a query cannot carry `text` as the value of a parameter; none where it can.
+pub fn fault_of_text(text: &str) -> Option<&'static str> {
+    if text.is_empty() {
+        Some("is empty")
+    } else if text.len() > MAX_TEXT {
+        Some("is too long")
+    } else if text.chars().any(char::is_control) {
+        Some("holds control characters")
+    } else {
+        None
+    }
+}
+
 /// Why a query cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -93,20 +109,14 @@ impl Parameter<'_> {
 
     fn text(&self) -> Result<&str, Error> {
         let value = self.value("a text, for example fair")?;
-        let fault = if value.is_empty() {
-            "is empty"
-        } else if value.len() > MAX_TEXT {
-            "is too long"
-        } else if value.chars().any(char::is_control) {
-            "holds control characters"
-        } else {
-            return Ok(value);
-        };
-        Err(Error::custom(format_args!(
-            "Parameter '{}' {fault}: {}; allowed: a text of 1 to {MAX_TEXT} bytes without control characters",
-            self.name,
-            shown(value)
-        )))
+        match fault_of_text(value) {
+            None => Ok(value),
+            Some(fault) => Err(Error::custom(format_args!(
+                "Parameter '{}' {fault}: {}; allowed: {ALLOWED_TEXT}",
+                self.name,
+                shown(value)
+            ))),
+        }
     }
 
     /// A number within the range that [`Parameters::range`] gives, at most `max`.
