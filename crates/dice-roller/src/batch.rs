@@ -16,12 +16,12 @@ use tracing::{Instrument, info_span};
 
 use crate::limit::Limit;
 use crate::metrics::{Metrics, Mode, Outcome};
-use crate::roll::{Chance, Die, RequestNumber, work};
+use crate::roll::{Chance, Die, Stream, work};
 
 /// One batch that is about to be rolled.
 pub(crate) struct Batch<'a> {
     pub(crate) die: &'a Die,
-    pub(crate) request: RequestNumber,
+    pub(crate) stream: Stream,
     pub(crate) times: u32,
     /// How many of its rolls may run at once: `times` for all.
     pub(crate) concurrency: u32,
@@ -30,11 +30,21 @@ pub(crate) struct Batch<'a> {
     pub(crate) metrics: &'a Metrics,
 }
 
+/// What came of one roll of a batch.
+#[derive(Debug)]
+pub(crate) struct Rolled {
+    /// None where it failed.
+    pub(crate) face: Option<i64>,
+    /// When its work began: after it had its turn, and its permit.
+    pub(crate) started: Instant,
+    pub(crate) took: Duration,
+}
+
 impl Batch<'_> {
-    /// Rolls all; a failed roll does not stop the others. The faces stand in index order, none for a failed roll.
+    /// Rolls all, in index order; a failed roll does not stop the others.
     ///
     /// Dropped before it is done, all its rolls stop: their spans end, their permits are given back.
-    pub(crate) async fn roll(&self) -> Vec<Option<i64>> {
+    pub(crate) async fn roll(&self) -> Vec<Rolled> {
         let concurrency = &Semaphore::new(self.concurrency as usize);
         let rolls = (0..self.times).map(|index| async move {
             let _turn = concurrency.acquire().await;
@@ -45,17 +55,17 @@ impl Batch<'_> {
                 async.roll_index = i64::from(index),
                 die.type = &*self.die.identifier,
             );
-            let (face, took) = self.roll_one(index).instrument(span).await;
-            add_completion(index, face, took);
-            face
+            let rolled = self.roll_one(index).instrument(span).await;
+            add_completion(index, &rolled);
+            rolled
         });
         join_all(rolls).await
     }
 
-    /// One roll, inside its own span: the face, and how long it took.
-    async fn roll_one(&self, index: u32) -> (Option<i64>, Duration) {
+    /// One roll, inside its own span.
+    async fn roll_one(&self, index: u32) -> Rolled {
         let (unfinished, in_progress) = (Unfinished::work(), self.metrics.started(&self.die.identifier));
-        let throw = self.chance.throw(self.die, self.request, index);
+        let throw = self.chance.throw(self.die, self.stream, index);
         let (_permit, waited) = self.limit.permit().await;
         if let Some(waited) = waited {
             attributes::set("async.queue_wait_ms", waited.as_secs_f64() * 1000.0);
@@ -81,13 +91,13 @@ impl Batch<'_> {
             }
         }
         unfinished.done();
-        (throw.face, took)
+        Rolled { face: throw.face, started, took }
     }
 }
 
 /// Adds an event to the request's span, so that the order in which the rolls finished reads off it.
-fn add_completion(index: u32, face: Option<i64>, took: Duration) {
-    let outcome = match face {
+fn add_completion(index: u32, Rolled { face, took, .. }: &Rolled) {
+    let outcome = match *face {
         Some(face) => KeyValue::new("die.result", face),
         None => KeyValue::new("die.error", true),
     };
@@ -119,8 +129,8 @@ mod tests {
         // A die without faces gets no further than `clients/die_service.rs` outside of tests.
         let die = Die { identifier: "x".into(), specification: Specification { faces: [].into(), error_rate: 0.0 } };
         let (die, chance, limit) = (&die, &chance, &limit);
-        let request = chance.next_request();
-        let batch = Batch { die, request, times: 3, concurrency: 3, chance, limit, metrics: &metrics };
+        let stream = chance.next_request(None);
+        let batch = Batch { die, stream, times: 3, concurrency: 3, chance, limit, metrics: &metrics };
         std::panic::AssertUnwindSafe(batch.roll()).catch_unwind().await.unwrap_err();
         let span = captured.span("async_roll_0").await.unwrap();
         assert_eq!(attribute(&span, "async.roll_index"), "0");
@@ -135,8 +145,8 @@ mod tests {
         let limit = Limit::new(10, 10, metrics.clone());
         let die = Die { identifier: "x".into(), specification: Specification { faces: [1].into(), error_rate: 0.0 } };
         let (die, chance, limit) = (&die, &chance, &limit);
-        let request = chance.next_request();
-        let batch = Batch { die, request, times: 3, concurrency: 3, chance, limit, metrics: &metrics };
+        let stream = chance.next_request(None);
+        let batch = Batch { die, stream, times: 3, concurrency: 3, chance, limit, metrics: &metrics };
         assert!(batch.roll().now_or_never().is_none(), "a roll takes minutes");
         let spans = captured.spans();
         assert_eq!(spans.len(), 3);

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::VERSION;
 use crate::app::AppState;
-use crate::batch::Batch;
+use crate::batch::{Batch, Rolled};
 use crate::error::Error;
 use crate::metrics::Mode;
 use crate::roll::{Die, work};
@@ -58,18 +58,18 @@ impl Parameters<AppState> for RollQuery {}
 
 /// The result of one roll.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Rolled {
+pub(crate) struct OneRolled {
     /// The face.
     roll: i64,
 }
 
 /// Roll one die
-#[utoipa::path(get, path = "/roll", params(RollQuery), responses((status = 200, body = Rolled), Problems))]
+#[utoipa::path(get, path = "/roll", params(RollQuery), responses((status = 200, body = OneRolled), Problems))]
 pub(crate) async fn roll(
     State(state): State<AppState>,
     deadline: Deadline,
     Query(query): Query<RollQuery>,
-) -> Result<Json<Rolled>, Error> {
+) -> Result<Json<OneRolled>, Error> {
     attributes::set("die.type", query.die.clone());
     let rolled = state.roll(&query.die, deadline).await;
     let label = state.die_service.label(&query.die);
@@ -77,7 +77,7 @@ pub(crate) async fn roll(
         Ok(face) => state.metrics.rolled(label, *face),
         Err(_) => state.metrics.roll_failed(label),
     }
-    rolled.map(|roll| Json(Rolled { roll }))
+    rolled.map(|roll| Json(OneRolled { roll }))
 }
 
 /// The query of `/roll-async`.
@@ -95,12 +95,22 @@ pub(crate) struct RollAsyncQuery {
     /// Rolls at once, from 1 to `times` (default: all)
     #[param(minimum = 1)]
     concurrency: Option<u32>,
+    /// Makes the batch repeatable: the same rolls, failures and delays whatever `concurrency` is, whatever else runs, and
+    /// whatever ROLL_SEED is (default: ROLL_SEED, or chance)
+    seed: Option<u64>,
+    /// Whether the response has the times of each roll (default: false). A batch that fails has none; with best-effort a
+    /// failed roll has its own
+    details: Option<bool>,
 }
 
 impl Parameters<AppState> for RollAsyncQuery {
     fn range(name: &str, state: &AppState, number: &dyn Fn(&str) -> Option<u64>) -> RangeInclusive<u64> {
         let most = u64::from(state.max_async_rolls);
-        if name == "concurrency" { 1..=number("times").unwrap_or(most) } else { 1..=most }
+        match name {
+            "times" => 1..=most,
+            "concurrency" => 1..=number("times").unwrap_or(most),
+            _ => 0..=u64::MAX,
+        }
     }
 }
 
@@ -127,6 +137,22 @@ pub(crate) struct BatchRolled {
     /// The rolls that failed; only with `best-effort`.
     #[serde(skip_serializing_if = "Option::is_none")]
     failed: Option<Vec<FailedRoll>>,
+    /// The times of each roll, in index order; only with `details=true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Vec<Detail>>,
+}
+
+/// The times of one roll.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Detail {
+    /// Its index, from 0.
+    index: u32,
+    /// When it began, in seconds since the first one could; later where it waited for its turn (`concurrency`).
+    start: f64,
+    /// How long it took, in seconds.
+    seconds: f64,
+    /// Its place in the order of completion, from 1.
+    finished: usize,
 }
 
 /// A roll that failed.
@@ -179,10 +205,10 @@ pub(crate) async fn roll_async(
 impl AppState {
     async fn roll(&self, die_type: &str, deadline: Deadline) -> Result<i64, Error> {
         tracing::info!(name: "roll.requested", die_type, "Roll request received");
-        let request = self.chance.next_request();
+        let stream = self.chance.next_request(None);
         let _admission = self.limit.admit(1).ok_or(Error::QueueFull)?; // before the call to die-service, which may be slow
         let die = self.find_die(die_type, deadline).await?;
-        let throw = self.chance.throw(&die, request, 0);
+        let throw = self.chance.throw(&die, stream, 0);
         let (_permit, _) = self.limit.permit().await;
         let started = Instant::now();
         work(throw.duration).await;
@@ -210,16 +236,16 @@ impl AppState {
         deadline: Deadline,
     ) -> Result<BatchRolled, Error> {
         let times = query.times;
-        let request = self.chance.next_request();
+        let stream = self.chance.next_request(query.seed);
         let _admission = self.limit.admit(times).ok_or(Error::QueueFull)?;
         let die = self.find_die(&query.die, deadline).await?; // once for the whole batch
         let Self { chance, limit, metrics, .. } = self;
         let started = Instant::now();
-        let rolls = Batch { die: &die, request, times, concurrency, chance, limit, metrics }.roll().await;
+        let rolls = Batch { die: &die, stream, times, concurrency, chance, limit, metrics }.roll().await;
         metrics.batch_finished(started.elapsed());
 
         let failed: Vec<u32> =
-            (0..times).zip(&rolls).filter(|(_, face)| face.is_none()).map(|(index, _)| index).collect();
+            (0..times).zip(&rolls).filter(|(_, roll)| roll.face.is_none()).map(|(index, _)| index).collect();
         let strategy = query.strategy.unwrap_or_default();
         let fatal = match strategy {
             Strategy::AllOrNothing => !failed.is_empty(),
@@ -230,10 +256,11 @@ impl AppState {
         }
         let reason = |index| FailedRoll { index, error: format!("Die '{}' failed!", query.die) };
         Ok(BatchRolled {
-            total: rolls.iter().flatten().fold(0, |sum: i64, face| sum.saturating_add(*face)),
-            rolls,
+            total: rolls.iter().filter_map(|roll| roll.face).fold(0, i64::saturating_add),
+            rolls: rolls.iter().map(|roll| roll.face).collect(),
             count: times,
             failed: (strategy == Strategy::BestEffort).then(|| failed.into_iter().map(reason).collect()),
+            details: query.details.unwrap_or_default().then(|| details(&rolls, started)),
         })
     }
 
@@ -245,4 +272,21 @@ impl AppState {
         attributes::set("die.error_rate", die.specification.error_rate);
         Ok(die)
     }
+}
+
+/// The times of the rolls of a batch that `began` then.
+fn details(rolls: &[Rolled], began: Instant) -> Vec<Detail> {
+    let ended = |index: &usize| rolls[*index].started + rolls[*index].took;
+    let mut by_end: Vec<usize> = (0..rolls.len()).collect();
+    by_end.sort_by_key(ended);
+    let mut finished = vec![0; rolls.len()];
+    by_end.into_iter().zip(1..).for_each(|(index, place)| finished[index] = place);
+    let times = (0..).zip(rolls).zip(finished);
+    let detail = |((index, roll), finished): ((u32, &Rolled), usize)| Detail {
+        index,
+        start: roll.started.duration_since(began).as_secs_f64(),
+        seconds: roll.took.as_secs_f64(),
+        finished,
+    };
+    times.map(detail).collect()
 }

@@ -48,9 +48,12 @@ pub(crate) struct Chance {
     requests: AtomicU64,
 }
 
-/// The number of a request since the start of the process: with the seed and a roll's index it decides that roll.
+/// Where the rolls of one request draw from: with a seed, the number of the request and a roll's index decide that roll.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RequestNumber(u64);
+pub(crate) struct Stream {
+    seed: Option<u64>,
+    request: u64,
+}
 
 impl Chance {
     /// `delay_max` is the longest simulated work of one roll.
@@ -58,17 +61,22 @@ impl Chance {
         Self { seed, delay_max, requests: AtomicU64::new(0) }
     }
 
-    /// Counts one request.
-    pub(crate) fn next_request(&self) -> RequestNumber {
-        RequestNumber(self.requests.fetch_add(1, Ordering::Relaxed))
+    /// Counts one request. With a `seed` of its own it is rolled as the first request after a start with
+    /// `ROLL_SEED=seed`, whatever its number is.
+    pub(crate) fn next_request(&self, seed: Option<u64>) -> Stream {
+        let request = self.requests.fetch_add(1, Ordering::Relaxed);
+        match seed {
+            Some(_) => Stream { seed, request: 0 },
+            None => Stream { seed: self.seed, request },
+        }
     }
 
     /// Decides the roll `index` of a request.
     ///
     /// With a seed every roll has a stream of its own, so that the order in which rolls of a batch, or requests, get
     /// to run changes nothing.
-    pub(crate) fn throw(&self, die: &Die, RequestNumber(request): RequestNumber, index: u32) -> Throw {
-        match self.seed {
+    pub(crate) fn throw(&self, die: &Die, Stream { seed, request }: Stream, index: u32) -> Throw {
+        match seed {
             None => self.draw(die, &mut rand::rng()),
             Some(seed) => {
                 let mut stream = [0; 32];
@@ -106,7 +114,7 @@ mod tests {
     }
 
     fn throws(chance: &Chance, die: &Die, count: u32) -> Vec<Throw> {
-        (0..count).map(|index| chance.throw(die, RequestNumber(0), index)).collect()
+        (0..count).map(|index| chance.throw(die, Stream { seed: chance.seed, request: 0 }, index)).collect()
     }
 
     #[test]
@@ -115,12 +123,32 @@ mod tests {
         let again = Chance::new(Some(7), Duration::from_secs(1));
         let fair = die(&[1, 2, 3, 4, 5, 6], 0.2);
         let forward = throws(&one, &fair, 50);
-        let mut backward: Vec<_> = (0..50).rev().map(|index| again.throw(&fair, RequestNumber(0), index)).collect();
+        let mut backward: Vec<_> =
+            (0..50).rev().map(|index| again.throw(&fair, Stream { seed: Some(7), request: 0 }, index)).collect();
         backward.reverse();
         assert_eq!(forward, backward);
         assert_ne!(forward, throws(&Chance::new(Some(8), Duration::from_secs(1)), &fair, 50));
-        let next: Vec<_> = (0..50).map(|index| one.throw(&fair, RequestNumber(1), index)).collect();
+        let next: Vec<_> = (0..50).map(|index| one.throw(&fair, Stream { seed: Some(7), request: 1 }, index)).collect();
         assert_ne!(forward, next);
+    }
+
+    #[test]
+    fn seed_of_a_request_decides_its_rolls_whatever_the_process_has_rolled_before() {
+        let fair = die(&[1, 2, 3, 4, 5, 6], 0.2);
+        let rolls = |chance: &Chance, seed| {
+            let stream = chance.next_request(seed);
+            (0..50).map(|index| chance.throw(&fair, stream, index)).collect::<Vec<_>>()
+        };
+        let (seeded, chance) =
+            (Chance::new(Some(8), Duration::from_secs(1)), Chance::new(None, Duration::from_secs(1)));
+        let first = rolls(&seeded, Some(7));
+        rolls(&seeded, None);
+        for chance in [&seeded, &chance] {
+            assert_eq!(first, rolls(chance, Some(7)));
+            assert_ne!(first, rolls(chance, Some(u64::MAX)));
+            assert_ne!(first, rolls(chance, None));
+        }
+        assert_eq!(first, rolls(&Chance::new(Some(7), Duration::from_secs(1)), None), "as ROLL_SEED=7");
     }
 
     /// Bounds of five standard deviations: a right die fails this once in a million seeds, and the seed is fixed.

@@ -30,7 +30,8 @@ pub struct Config {
     #[arg(long, env = "MAX_ASYNC_ROLLS", default_value_t = 20, value_parser = within(1..=1000_u32))]
     pub max_async_rolls: u32,
 
-    /// Requests a second that one client address may make; 0 means any number
+    /// Rolls a second that one client address may request, also all at once: a batch counts as all its rolls, any other
+    /// request for a page or a roll as one; 0 means any number
     #[arg(long, env = "RATE_LIMIT_PER_SECOND", default_value = "0", value_parser = rate)]
     pub rate_limit_per_second: Rate,
 
@@ -47,7 +48,7 @@ pub struct Config {
     pub service: Settings,
 }
 
-/// Requests a second; none means any number. The alias keeps clap from taking the `Option` for a setting without default.
+/// Rolls a second; none means any number. The alias keeps clap from taking the `Option` for a setting without default.
 pub(crate) type Rate = Option<NonZeroU32>;
 
 fn rate(text: &str) -> Result<Rate, String> {

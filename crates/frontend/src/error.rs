@@ -14,9 +14,12 @@ pub(crate) enum Error {
     /// A parameter of the form is malformed.
     #[error(transparent)]
     Parameter(#[from] Problem),
-    /// The client's address sends too many requests.
-    #[error("rate limit of {allowed} requests a second exceeded")]
+    /// The client's address requests too many rolls.
+    #[error("rate limit of {allowed} rolls a second exceeded")]
     TooManyRequests { allowed: NonZeroU32, retry_after: Duration },
+    /// One request for more rolls than the limit ever allows.
+    #[error("{rolls} rolls in one request, with a rate limit of {allowed} a second")]
+    MoreThanRateLimit { allowed: NonZeroU32, rolls: u32 },
     /// dice-roller did not respond.
     #[error("dice-roller: {0}")]
     NoResponse(#[from] UpstreamError),
@@ -42,8 +45,15 @@ impl Error {
         let problem = match self {
             Error::Parameter(problem) => return problem.clone(),
             Error::TooManyRequests { allowed, retry_after } => {
-                let detail = format!("Too many requests from this address; allowed: {allowed} a second");
+                let detail = format!("Too many requests from this address; allowed: {allowed} rolls a second");
                 Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(*retry_after)
+            }
+            Error::MoreThanRateLimit { allowed, rolls } => {
+                let detail = format!(
+                    "This request counts as {rolls} rolls; allowed from one address: {allowed} a second, so at most \
+                     {allowed} in one request"
+                );
+                Problem::new(StatusCode::TOO_MANY_REQUESTS, detail)
             }
             Error::NoResponse(UpstreamError::BreakerOpen { retry_after }) => {
                 let detail = "dice-roller has not answered several times in a row and is left alone for a moment; try again soon";

@@ -9,6 +9,7 @@ use service::Parameters;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::AppState;
+use crate::rate_limit::Rolls;
 
 /// The query of `/roll`.
 #[derive(Debug, Serialize, Deserialize, IntoParams)]
@@ -35,6 +36,11 @@ pub(crate) struct BatchQuery {
     /// How many rolls at the same time: from 1 to `times`; all where it is left out
     #[param(minimum = 1)]
     pub(crate) concurrency: Option<u32>,
+    /// Makes the batch repeatable: the same rolls, failures and delays whatever `concurrency` is and whatever else runs
+    pub(crate) seed: Option<u64>,
+    /// Whether the response has the times of each roll (default: false). A batch that fails has none; with best-effort a
+    /// failed roll has its own
+    pub(crate) details: Option<bool>,
 }
 
 /// What becomes of a batch in which a roll fails.
@@ -49,10 +55,22 @@ pub(crate) enum Strategy {
 
 impl Parameters<AppState> for RollQuery {}
 
+impl Rolls for RollQuery {}
+
+impl Rolls for BatchQuery {
+    fn rolls(&self) -> u32 {
+        self.times
+    }
+}
+
 impl Parameters<AppState> for BatchQuery {
     fn range(name: &str, state: &AppState, number: &dyn Fn(&str) -> Option<u64>) -> RangeInclusive<u64> {
         let max = u64::from(state.max_rolls);
-        if name == "concurrency" { 1..=number("times").unwrap_or(max) } else { 1..=max }
+        match name {
+            "times" => 1..=max,
+            "concurrency" => 1..=number("times").unwrap_or(max),
+            _ => 0..=u64::MAX,
+        }
     }
 }
 

@@ -4,3 +4,4 @@
 mod answers;
 mod common;
 mod die_service_fails;
+mod seed;

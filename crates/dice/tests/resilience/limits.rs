@@ -163,3 +163,33 @@ fn rate_limit_of_one_address_spares_another() {
         "RATE_LIMIT_PER_SECOND=20, one address floods for {seconds:.1} s: {granted} granted, {refused} refused; the other: 20 of 20 granted"
     ));
 }
+
+#[test]
+fn batch_costs_as_much_of_the_rate_limit_as_its_rolls() {
+    let (die_service, own) =
+        (Service::start("die-service", &[NO_EXPORT]), [NO_EXPORT, ("RATE_LIMIT_PER_SECOND", "20")]);
+    let behind = [("DIE_SERVICE_URL", &*die_service.url), ("ROLL_DELAY_MAX_MS", "0"), NO_EXPORT];
+    let dice_roller = Service::start("dice-roller", &behind);
+    let urls = [("DIE_SERVICE_URL", &*die_service.url), ("DICE_ROLLER_URL", &*dice_roller.url)];
+    let frontend = Service::start("frontend", &[urls, own].concat());
+
+    let (mut granted, mut refused, started) = (0, 0, Instant::now());
+    while granted < 60 {
+        let reply = frontend.get("/roll-async?die=fair&times=20");
+        match reply.status {
+            200 => granted += 20,
+            429 => {
+                refused += 1;
+                assert_eq!(reply.header("retry-after"), Some("1"));
+                sleep(Duration::from_secs(1)); // as it says
+                granted += 20;
+                assert_eq!(frontend.get("/roll-async?die=fair&times=20").status, 200, "Retry-After was too short");
+            }
+            other => panic!("{other}"),
+        }
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    assert!(refused > 0 && 60.0 <= 20.0 * (seconds + 1.0), "60 rolls in {seconds} s");
+    assert_eq!(frontend.get("/roll-async?die=fair&times=20").status, 429, "the bucket is empty");
+    figure(&format!("RATE_LIMIT_PER_SECOND=20: 3 batches of 20 rolls granted in {seconds:.1} s, {refused} refused"));
+}

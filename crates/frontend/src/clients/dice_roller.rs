@@ -51,6 +51,9 @@ pub(crate) struct Rolls {
     /// With `strategy=best-effort`: the rolls that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) failed: Option<Vec<FailedRoll>>,
+    /// With `details=true`: the times of each roll, in the order of `rolls`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) details: Option<Vec<Detail>>,
     /// The trace of this batch: 32 hex digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) trace_id: Option<String>,
@@ -65,6 +68,23 @@ pub(crate) struct FailedRoll {
     /// Why.
     #[schema(example = "Die 'risky' failed!")]
     pub(crate) error: String,
+}
+
+/// The times of one roll of a batch.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Detail {
+    /// Its place in `rolls`, from 0.
+    #[schema(example = 1)]
+    pub(crate) index: usize,
+    /// When it began, in seconds since the first one could; later where it waited for its turn (`concurrency`).
+    #[schema(example = 0.0)]
+    pub(crate) start: f64,
+    /// How long it took, in seconds.
+    #[schema(example = 0.42)]
+    pub(crate) seconds: f64,
+    /// Its place in the order of completion, from 1.
+    #[schema(example = 3)]
+    pub(crate) finished: usize,
 }
 
 impl DiceRoller {

@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::response::{Html, IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Deserializer};
-use service::{Deadline, Parameters, Problem, Query};
+use service::{Deadline, Parameters, Problem};
 use telemetry::attributes;
 use utoipa::{IntoParams, ToSchema};
 
@@ -21,7 +21,7 @@ use crate::clients::dice_roller::{Roll, Rolls};
 use crate::error::Error;
 use crate::handlers::roll::forward;
 use crate::query::{BatchQuery, RollQuery, RollRequest, Strategy};
-use crate::rate_limit::Admitted;
+use crate::rate_limit::{self, Limited};
 
 const STALE: &str = "die-service does not answer, so this list of dice may be out of date.";
 const NO_DICE: &str = "die-service does not answer, and without it no die is known. Start it, then reload this page.";
@@ -30,7 +30,7 @@ const NO_DICE: &str = "die-service does not answer, and without it no die is kno
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default)]
-pub(crate) struct Form {
+pub(crate) struct PageQuery {
     /// Name of a die, for example fair; the page alone where it is left out
     #[param(value_type = Option<String>)]
     die: Field<String>,
@@ -80,11 +80,18 @@ impl<T: Clone> Field<T> {
     }
 }
 
-impl Parameters<AppState> for Form {
+impl Parameters<AppState> for PageQuery {
     const MAY_BE_EMPTY: &'static [&'static str] = &["concurrency"];
 
     fn range(name: &str, state: &AppState, number: &dyn Fn(&str) -> Option<u64>) -> RangeInclusive<u64> {
         BatchQuery::range(name, state, number)
+    }
+}
+
+impl rate_limit::Rolls for PageQuery {
+    fn rolls(&self) -> u32 {
+        let batch = self.die.shown().is_some() && self.batch.shown() == Some(Switch::On);
+        self.times.shown().filter(|_| batch).unwrap_or(1)
     }
 }
 
@@ -94,7 +101,7 @@ impl Parameters<AppState> for Form {
 #[utoipa::path(
     get,
     path = "/",
-    params(Form),
+    params(PageQuery),
     responses(
         (status = 200, description = "the page", body = String, content_type = "text/html"),
         (status = "4XX", description = "the page, with what is wrong", body = String, content_type = "text/html"),
@@ -103,13 +110,13 @@ impl Parameters<AppState> for Form {
 )]
 pub(crate) async fn page(
     State(state): State<AppState>,
-    admitted: Result<Admitted, Error>,
     deadline: Deadline,
-    Query(form): Query<Form>,
+    limited: Limited<PageQuery>,
 ) -> Result<Response, Problem> {
+    let Limited { query: form, admitted } = limited;
     let (outcome, fresh) = match admitted {
         Err(error) => (Some(Err(error)), true),
-        Ok(Admitted) => {
+        Ok(()) => {
             let fresh = state.dice.refresh(deadline).await;
             (roll(&state, &form, deadline).await.transpose(), fresh)
         }
@@ -133,19 +140,19 @@ pub(crate) async fn page(
 }
 
 /// Rolls as the form says; none where no die is chosen.
-async fn roll(state: &AppState, form: &Form, deadline: Deadline) -> Result<Option<Rolled>, Error> {
+async fn roll(state: &AppState, form: &PageQuery, deadline: Deadline) -> Result<Option<Rolled>, Error> {
     let Some(die) = form.die.0.clone()? else { return Ok(None) };
     let started = Instant::now();
     let rolls = if form.batch.0.clone()? == Some(Switch::On) {
         let missing = || format!("Parameter 'times' is missing; allowed: a whole number from 1 to {}", state.max_rolls);
         let times = form.times.0.clone()?.ok_or_else(|| Problem::parameter(missing()))?;
         let (strategy, concurrency) = (form.strategy.0.clone()?, form.concurrency.0.clone()?);
-        let query = BatchQuery { die: die.clone(), times, strategy, concurrency };
+        let query = BatchQuery { die: die.clone(), times, strategy, concurrency, seed: None, details: None };
         forward(state, RollRequest::batch(&query), deadline).await?
     } else {
         let query = RollQuery { die: die.clone() };
         let Roll { roll, .. } = forward(state, RollRequest::roll(&query), deadline).await?;
-        Rolls { total: roll, rolls: vec![Some(roll)], count: 1, failed: None, trace_id: None }
+        Rolls { total: roll, rolls: vec![Some(roll)], count: 1, failed: None, details: None, trace_id: None }
     };
     Ok(Some(Rolled { die, rolls, took: started.elapsed() }))
 }
@@ -157,7 +164,7 @@ struct Page<'a> {
     state: &'a AppState,
     dice: Arc<[String]>,
     notice: Option<&'static str>,
-    form: Form,
+    form: PageQuery,
     rolled: Option<&'a Rolled>,
     error: Option<String>,
     trace_id: Option<String>,

@@ -5,23 +5,23 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::State;
 use serde::de::DeserializeOwned;
-use service::{Deadline, Problems, Query, UpstreamError};
+use service::{Deadline, Problems, UpstreamError};
 use telemetry::attributes;
 
 use crate::app::AppState;
 use crate::clients::dice_roller::{Roll, Rolls, read};
 use crate::error::Error;
 use crate::query::{BatchQuery, RollQuery, RollRequest};
-use crate::rate_limit::Admitted;
+use crate::rate_limit::Limited;
 
 /// One roll
 #[utoipa::path(get, path = "/roll", params(RollQuery), responses((status = 200, body = Roll), Problems))]
 pub(crate) async fn roll(
     State(state): State<AppState>,
-    _: Admitted,
     deadline: Deadline,
-    Query(query): Query<RollQuery>,
+    limited: Limited<RollQuery>,
 ) -> Result<Json<Roll>, Error> {
+    let query = limited.admitted()?;
     let rolled = forward(&state, RollRequest::roll(&query), deadline).await?;
     Ok(Json(Roll { trace_id: attributes::trace_id(), ..rolled }))
 }
@@ -30,10 +30,10 @@ pub(crate) async fn roll(
 #[utoipa::path(get, path = "/roll-async", params(BatchQuery), responses((status = 200, body = Rolls), Problems))]
 pub(crate) async fn roll_async(
     State(state): State<AppState>,
-    _: Admitted,
     deadline: Deadline,
-    Query(query): Query<BatchQuery>,
+    limited: Limited<BatchQuery>,
 ) -> Result<Json<Rolls>, Error> {
+    let query = limited.admitted()?;
     let rolled = forward(&state, RollRequest::batch(&query), deadline).await?;
     Ok(Json(Rolls { trace_id: attributes::trace_id(), ..rolled }))
 }

@@ -113,11 +113,14 @@ async fn a_batch_of_five_is_one_trace_of_ten_spans() {
 async fn only_checked_parameters_are_handed_on() {
     let system = System::quick().await;
     let frontend = &system.frontend;
-    let path = "/roll-async?x=1&concurrency=2&die=extreme&times=20&strategy=best-effort&admin=true";
+    let path = "/roll-async?x=1&concurrency=2&seed=18446744073709551615&details=true&die=extreme&times=20&strategy=best-effort&admin=true";
     let (status, body) = get_json(frontend, path).await;
     assert_eq!(status, 200, "{body}");
     let [_, _, roller, ..] = path_of_a_roll(&system, "GET /roll-async").await;
-    assert_eq!(attribute(&roller, "url.query"), "die=extreme&times=20&strategy=best-effort&concurrency=2");
+    assert_eq!(
+        attribute(&roller, "url.query"),
+        "die=extreme&times=20&strategy=best-effort&concurrency=2&seed=18446744073709551615&details=true"
+    );
     assert_eq!(attribute(&roller, "async.concurrency"), "2");
 
     let rolls = body["rolls"].as_array().unwrap();
@@ -206,6 +209,11 @@ async fn what_is_malformed_is_422_before_any_call() {
         ("/roll-async?die=fair&times=5&strategy=hope", "'strategy' is 'hope'; allowed: all-or-nothing, best-effort"),
         ("/roll-async?die=fair&times=5&concurrency=6", "'concurrency' is '6'; allowed: a whole number from 1 to 5"),
         ("/roll-async?die=fair&times=5&concurrency=0", "'concurrency' is '0'"),
+        (
+            "/roll-async?die=fair&times=5&seed=-1",
+            "'seed' is '-1'; allowed: a whole number from 0 to 18446744073709551615",
+        ),
+        ("/roll-async?die=fair&times=5&details=1", "'details' is '1'; allowed: true, false"),
         ("/roll-async?die=fair&times=5&concurrency=", "'concurrency' is ''"),
     ] {
         let (status, body) = get_json(&frontend, path).await;

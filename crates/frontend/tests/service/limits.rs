@@ -32,7 +32,7 @@ async fn beyond_the_limit_is_429_for_that_client_alone() {
         (&"1".parse().unwrap(), &"application/problem+json".parse().unwrap())
     );
     let body: Value = refused.json().await.unwrap();
-    assert_eq!(body["detail"], "Too many requests from this address; allowed: 2 a second");
+    assert_eq!(body["detail"], "Too many requests from this address; allowed: 2 rolls a second");
     assert_eq!(frontend.lines_with("Request refused").unwrap()[0]["level"], "WARNING");
 
     assert_eq!(get_from(&frontend, [127, 0, 0, 2], "/roll?die=fair").await.status(), 200, "another client");
@@ -77,4 +77,31 @@ async fn operation_is_not_limited_and_without_a_limit_nothing_is() {
     for _ in 0..50 {
         assert_eq!(get_text(&frontend, "/roll?die=fair").await.0, 200);
     }
+}
+
+#[tokio::test]
+async fn batch_counts_as_all_its_rolls_also_in_the_page() {
+    for batch in ["/roll-async?die=fair&times=19", "/?die=fair&async=on&times=19"] {
+        let System { frontend, upstreams: _running } =
+            System::start(&["--rate-limit-per-second=20"], &["--roll-delay-max-ms=0"]).await;
+        assert_eq!(get_text(&frontend, batch).await.0, 200);
+        let (status, text) = get_text(&frontend, batch).await;
+        assert_eq!(status, 429, "{text}");
+        assert!(text.contains("allowed: 20 rolls a second"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn batch_of_more_rolls_than_the_limit_is_429_that_says_how_many_and_costs_nothing() {
+    let System { frontend, upstreams: _running } =
+        System::start(&["--rate-limit-per-second=5"], &["--roll-delay-max-ms=0"]).await;
+    for _ in 0..5 {
+        let response = get_from(&frontend, [127, 0, 0, 1], "/roll-async?die=fair&times=6").await;
+        assert_eq!((response.status().as_u16(), response.headers().get("retry-after")), (429, None));
+        let body: Value = response.json().await.unwrap();
+        let detail =
+            "This request counts as 6 rolls; allowed from one address: 5 a second, so at most 5 in one request";
+        assert_eq!(body["detail"], detail);
+    }
+    assert_eq!(get_text(&frontend, "/roll-async?die=fair&times=5").await.0, 200);
 }

@@ -6,3 +6,4 @@ mod backend_fails;
 mod common;
 mod limits;
 mod page;
+mod seed;
