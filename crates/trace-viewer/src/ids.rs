@@ -37,11 +37,6 @@ impl TraceId {
     pub(crate) fn to_bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()
     }
-
-    /// As Tempo's search writes it: without leading zeros.
-    pub(crate) fn short(self) -> String {
-        format!("{:x}", self.0)
-    }
 }
 
 impl SpanId {
@@ -81,7 +76,6 @@ mod tests {
     fn hex_is_parsed_as_tempo_parses_it() {
         let full = TraceId::from_hex("0af7651916cd43dd8448eb211c80319c").expect("a full id");
         assert_eq!(TraceId::from_hex("AF7651916cd43dd8448eb211c80319c"), Ok(full));
-        assert_eq!(full.short(), "af7651916cd43dd8448eb211c80319c");
         assert_eq!(TraceId::from_hex("1").map(|id| id.to_string()), Ok(format!("{:032}", 1)));
         assert_eq!(
             TraceId::from_hex("zzz"),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::ids::{SpanId, TraceId};
 use crate::list::{self, Filter};
-use crate::query::BadQuery;
+use crate::query::QueryError;
 use crate::store::Store;
 use crate::trace::Trace;
 use crate::{map, tempo_json, view};
@@ -124,14 +124,14 @@ async fn map_of_all(State(store): State<Arc<Store>>) -> Json<Value> {
     Json(map::map(&store.latest(usize::MAX)))
 }
 
-async fn map_of_one(State(store): State<Arc<Store>>, Path(id): Path<String>) -> Result<Json<Value>, BadQuery> {
-    let trace = store.get(TraceId::from_hex(&id).map_err(BadQuery)?);
+async fn map_of_one(State(store): State<Arc<Store>>, Path(id): Path<String>) -> Result<Json<Value>, QueryError> {
+    let trace = store.get(TraceId::from_hex(&id).map_err(QueryError::Invalid)?);
     Ok(Json(map::map(trace.as_slice())))
 }
 
 /// The spans of a trace in OTLP's JSON, as a file.
-async fn download(State(store): State<Arc<Store>>, Path(id): Path<String>) -> Result<Response, BadQuery> {
-    let id = TraceId::from_hex(&id).map_err(BadQuery)?;
+async fn download(State(store): State<Arc<Store>>, Path(id): Path<String>) -> Result<Response, QueryError> {
+    let id = TraceId::from_hex(&id).map_err(QueryError::Invalid)?;
     let Some(trace) = store.get(id) else {
         return Ok((axum::http::StatusCode::NOT_FOUND, "no trace with this id is in memory").into_response());
     };

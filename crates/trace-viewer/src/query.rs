@@ -1,5 +1,7 @@
 //! Tempo's query API, as far as curl, tests and Grafana's data source use it.
 
+mod pool;
+
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -7,7 +9,7 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use opentelemetry_proto::tonic::trace::v1::TracesData;
 use prost::Message;
 use serde_json::{Value, json};
@@ -15,6 +17,8 @@ use serde_json::{Value, json};
 use crate::ids::TraceId;
 use crate::store::Store;
 use crate::{search, tags, tempo_json};
+
+pub(crate) use pool::{QueryError, QueryPool};
 
 /// The query API, the probes and the metrics.
 pub(crate) fn routes() -> Router<Arc<Store>> {
@@ -32,23 +36,15 @@ pub(crate) fn routes() -> Router<Arc<Store>> {
         .route("/ready", get("ready"))
         .route("/health", get("ok"))
         .route("/metrics", get(metrics))
-}
-
-/// 400 with a line of text, as Tempo responds.
-pub(crate) struct BadQuery(pub(crate) String);
-
-impl IntoResponse for BadQuery {
-    fn into_response(self) -> Response {
-        (StatusCode::BAD_REQUEST, self.0).into_response()
-    }
+        .layer(Extension(QueryPool::new()))
 }
 
 async fn trace_v1(
     State(store): State<Arc<Store>>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<Response, BadQuery> {
-    let Some(trace) = store.get(TraceId::from_hex(&id).map_err(BadQuery)?) else {
+) -> Result<Response, QueryError> {
+    let Some(trace) = store.get(TraceId::from_hex(&id).map_err(QueryError::Invalid)?) else {
         return Ok(StatusCode::NOT_FOUND.into_response());
     };
     let message = tempo_json::message(&trace);
@@ -67,8 +63,8 @@ async fn trace_v2(
     State(store): State<Arc<Store>>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<Response, BadQuery> {
-    let trace = store.get(TraceId::from_hex(&id).map_err(BadQuery)?);
+) -> Result<Response, QueryError> {
+    let trace = store.get(TraceId::from_hex(&id).map_err(QueryError::Invalid)?);
     let message = TraceByIdResponse { trace: trace.map(|trace| tempo_json::message(&trace)).unwrap_or_default() };
     Ok(response(&headers, &message, || match message.trace.resource_spans.as_slice() {
         [] => json!({"trace": {}, "metrics": {}}),

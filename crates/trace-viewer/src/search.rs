@@ -4,36 +4,49 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::{Query as Parameters, State};
+use axum::extract::{Extension, Query as Parameters, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Value as Json, json};
 
-use crate::attributes;
-use crate::query::BadQuery;
+use crate::query::{QueryError, QueryPool};
 use crate::span::StoredSpan;
 use crate::store::Store;
-use crate::tempo_json;
 use crate::trace::Trace;
-use crate::traceql::{self, Field, Query};
+use crate::traceql::{self, Deadline, Field, Intrinsic, Query, Scope, SpanSet, TimedOut, TraceContext};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// What Tempo writes for a trace whose root span is missing.
 const NO_ROOT: &str = "<root span not yet received>";
 
+/// Most spans of each trace in a response, as in Tempo.
+const MOST_SPANS_PER_SET: usize = 100;
+
+/// Most tags of a search.
+const MOST_TAGS: usize = 64;
+
+/// Most bytes of a response, which is in memory until the client has read it.
+const MOST_BYTES: usize = 8 << 20;
+
 /// The conditions of a search.
 struct Search {
-    tags: Vec<(String, String)>,
+    tags: Vec<(Field, String)>,
     query: Option<Query>,
     /// Nanoseconds.
     min_duration: u64,
     max_duration: u64,
-    /// Nanoseconds since 1970: traces that were in progress between these two.
-    start: u64,
-    end: u64,
+    range: TimeRange,
     limit: usize,
     spans_per_set: usize,
+}
+
+/// Nanoseconds since 1970.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TimeRange {
+    start: u64,
+    end: u64,
 }
 
 /// What a service has in a trace.
@@ -48,131 +61,233 @@ struct ServiceStats {
 /// `/api/search`.
 pub(crate) async fn search(
     State(store): State<Arc<Store>>,
+    Extension(pool): Extension<QueryPool>,
     Parameters(parameters): Parameters<Vec<(String, String)>>,
-) -> Result<Json<Value>, BadQuery> {
-    let search = Search::parse(&parameters).map_err(BadQuery)?;
-    let mut traces = store.latest(usize::MAX);
-    let inspected = traces.len();
-    traces.sort_by_cached_key(|trace| Reverse(trace.start()));
-    let found: Vec<Value> = traces.iter().filter_map(|trace| search.result(trace)).take(search.limit).collect();
-    Ok(Json(json!({"traces": found, "metrics": {"inspectedTraces": inspected}})))
+) -> Result<Response, QueryError> {
+    let body = pool.run(move |deadline| Search::parse(&parameters)?.run(&store, deadline)).await?;
+    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 impl Search {
     fn parse(parameters: &[(String, String)]) -> Result<Self, String> {
-        // An empty parameter counts as absent, as in Tempo.
-        let given = |name: &str| {
-            let found = parameters.iter().find(|(key, value)| key == name && !value.is_empty());
-            found.map(|(_, value)| value.as_str())
-        };
-        let parsed = |name, parse: fn(&str) -> Option<u64>, what| {
-            let parse = |text| parse(text).ok_or_else(|| format!("invalid {name}: '{text}' is not {what}"));
-            given(name).map(parse).transpose()
-        };
-        let seconds =
-            |name| parsed(name, |text| text.parse::<u32>().ok().map(u64::from), "a number of seconds since 1970");
         let duration = |name| {
-            let nanos = |text: &str| Some(traceql::duration(text)? as u64);
-            parsed(name, nanos, "a duration such as 100ms or 1.5s")
+            let text = given(parameters, name);
+            let parse = |text: &str| {
+                let nanos = traceql::duration(text).and_then(|nanos| u64::try_from(nanos).ok());
+                nanos.ok_or_else(|| format!("invalid {name}: '{text}' is not a duration such as 100ms or 1.5s"))
+            };
+            text.map(parse).transpose()
         };
-        let number = |name, least: usize, default| match given(name).map(str::parse) {
+        let number = |name, least: usize, default| match given(parameters, name).map(str::parse) {
             None => Ok(default),
             Some(Ok(number)) if number >= least => Ok(number),
             Some(_) => Err(format!("invalid {name}: must be a number from {least} up")),
         };
 
-        let query = given("q").map(Query::parse).transpose();
+        let query = given(parameters, "q").map(Query::parse).transpose();
         let query = query.map_err(|error| format!("invalid TraceQL query: {error}"))?;
-        if query.is_some() && given("tags").is_some() {
+        let tags = given(parameters, "tags");
+        if query.is_some() && tags.is_some() {
             return Err("invalid request: can't specify tags and q in the same query".to_owned());
         }
-        let tags = logfmt(given("tags").unwrap_or_default()).map_err(|error| format!("invalid tags: {error}"))?;
+        let tags = logfmt(tags.unwrap_or_default()).map_err(|error| format!("invalid tags: {error}"))?;
         let (min_duration, max_duration) = (duration("minDuration")?, duration("maxDuration")?);
         if min_duration.zip(max_duration).is_some_and(|(min, max)| min > max) {
             return Err("invalid maxDuration: must be greater than minDuration".to_owned());
         }
+        let spans_per_set = match number("spss", 0, 3)? {
+            // As in Tempo.
+            0 => 3,
+            many if many > MOST_SPANS_PER_SET => {
+                return Err(format!("spans per span set exceeds {MOST_SPANS_PER_SET}. received {many}"));
+            }
+            some => some,
+        };
+        Ok(Self {
+            tags: tags.into_iter().map(|(key, value)| (Field::Attribute(Scope::Any, key), value)).collect(),
+            query,
+            min_duration: min_duration.unwrap_or(0),
+            max_duration: max_duration.unwrap_or(u64::MAX),
+            range: TimeRange::parse(parameters)?,
+            limit: number("limit", 1, 20)?,
+            spans_per_set,
+        })
+    }
+
+    /// The response.
+    fn run(&self, store: &Store, deadline: &Deadline) -> Result<String, QueryError> {
+        let mut traces = store.latest(usize::MAX);
+        traces.sort_by_cached_key(|trace| Reverse(trace.start()));
+        let (mut found, mut inspected) = (0, 0);
+        let mut body = r#"{"traces":["#.to_owned();
+        for trace in traces {
+            deadline.check_now()?;
+            inspected += 1;
+            if let Some(result) = self.result(&trace, deadline)? {
+                if found > 0 {
+                    body.push(',');
+                }
+                body.push_str(&result.to_string());
+                found += 1;
+                if body.len() > MOST_BYTES {
+                    let reason = format!("the response has more than {MOST_BYTES} bytes: use a smaller limit or spss");
+                    return Err(QueryError::Invalid(reason));
+                }
+            }
+            if found == self.limit {
+                break;
+            }
+        }
+        body.push_str(&format!(r#"],"metrics":{{"inspectedTraces":{inspected}}}}}"#));
+        Ok(body)
+    }
+
+    /// What the response says of `trace`, if it matches.
+    fn result(&self, trace: &Trace, deadline: &Deadline) -> Result<Option<Json>, TimedOut> {
+        let context = TraceContext::new(trace);
+        let duration = context.duration;
+        if !self.range.includes(trace.start(), duration) || duration < self.min_duration || duration > self.max_duration
+        {
+            return Ok(None);
+        }
+        for (field, value) in &self.tags {
+            if !has_tag(&context, field, value, deadline)? {
+                return Ok(None);
+            }
+        }
+        let found = match &self.query {
+            None => None,
+            Some(query) => match query.run(&context, deadline)? {
+                None => return Ok(None),
+                Some(found) => Some((query, found)),
+            },
+        };
+        let mut result = json!({
+            "traceID": trace.id.to_string(),
+            "rootServiceName": if context.has_root { context.root_service } else { NO_ROOT },
+        });
+        if !context.root_name.is_empty() {
+            result["rootTraceName"] = json!(context.root_name);
+        }
+        result["startTimeUnixNano"] = json!(trace.start().to_string());
+        // The mapping of protobuf leaves out what is 0.
+        if duration >= 1_000_000 {
+            result["durationMs"] = json!(u32::try_from(duration / 1_000_000).unwrap_or(u32::MAX));
+        }
+        if let Some((query, found)) = found {
+            let set = self.span_set(query, &context, &found);
+            result["spanSets"] = json!([set]);
+            result["spanSet"] = set;
+            result["serviceStats"] = service_stats(trace);
+        }
+        Ok(Some(result))
+    }
+
+    fn span_set(&self, query: &Query, context: &TraceContext<'_>, found: &SpanSet<'_>) -> Json {
+        let shown = found.spans.iter().take(self.spans_per_set);
+        let mut set = json!({
+            "spans": shown.map(|span| found_span(query, context, span)).collect::<Json>(),
+            "matched": found.spans.len(),
+        });
+        let results = found.attributes.iter();
+        let results: Vec<Json> =
+            results.filter_map(|(key, value)| Some(json!({"key": key, "value": value.json()?}))).collect();
+        if !results.is_empty() {
+            set["attributes"] = results.into();
+        }
+        set
+    }
+}
+
+impl TimeRange {
+    /// Parses `start` and `end`.
+    pub(crate) fn parse(parameters: &[(String, String)]) -> Result<Self, String> {
+        let seconds = |name| {
+            let parse = |text: &str| {
+                let seconds = text.parse::<u32>().ok().map(u64::from);
+                seconds.ok_or_else(|| format!("invalid {name}: '{text}' is not a number of seconds since 1970"))
+            };
+            given(parameters, name).map(parse).transpose()
+        };
         let (start, end) = (seconds("start")?, seconds("end")?);
         if let Some((start, end)) = start.zip(end).filter(|(start, end)| start >= end) {
             return Err(format!("http parameter start must be before end. received start={start} end={end}"));
         }
-        Ok(Self {
-            tags,
-            query,
-            min_duration: min_duration.unwrap_or(0),
-            max_duration: max_duration.unwrap_or(u64::MAX),
-            start: start.unwrap_or(0) * NANOS_PER_SECOND,
-            end: end.map_or(u64::MAX, |seconds| seconds * NANOS_PER_SECOND),
-            limit: number("limit", 1, 20)?,
-            spans_per_set: number("spss", 0, 3)?,
-        })
+        let end = end.map_or(u64::MAX, |seconds| seconds * NANOS_PER_SECOND);
+        Ok(Self { start: start.unwrap_or(0) * NANOS_PER_SECOND, end })
     }
 
-    /// What the response says of `trace`, if it matches.
-    fn result(&self, trace: &Trace) -> Option<Value> {
-        let (start, duration) = (trace.start(), trace.duration());
-        let in_time = start <= self.end && start.saturating_add(duration) >= self.start;
-        let has_tag = |(key, value): &(String, String)| trace.spans.values().any(|span| tagged(span, key, value));
-        if !in_time || duration < self.min_duration || duration > self.max_duration || !self.tags.iter().all(has_tag) {
-            return None;
-        }
-        let mut result = json!({"traceID": trace.id.short(), "rootServiceName": NO_ROOT});
-        if let Some(root) = trace.root() {
-            result["rootServiceName"] = json!(root.service());
-            result["rootTraceName"] = json!(root.name());
-        }
-        result["startTimeUnixNano"] = json!(start.to_string());
-        result["durationMs"] = json!(u32::try_from(duration / 1_000_000).unwrap_or(u32::MAX));
-        if let Some(query) = &self.query {
-            let matched: Vec<_> = trace.spans.values().filter(|span| query.matches(trace, span)).collect();
-            if matched.is_empty() {
-                return None;
-            }
-            let shown = if self.spans_per_set == 0 { matched.len() } else { self.spans_per_set };
-            let spans: Vec<_> = matched.iter().take(shown).map(|span| found_span(query, span)).collect();
-            let set = json!({"spans": spans, "matched": matched.len()});
-            result["spanSets"] = json!([set]);
-            result["spanSet"] = set;
-            let mut services = BTreeMap::<&str, ServiceStats>::new();
-            for span in trace.spans.values() {
-                let stats = services.entry(span.service()).or_default();
-                stats.span_count += 1;
-                if span.failed() {
-                    *stats.error_count.get_or_insert(0) += 1;
-                }
-            }
-            result["serviceStats"] = json!(services);
-        }
-        Some(result)
+    /// Whether a trace was in progress in this time.
+    pub(crate) fn includes(&self, start: u64, duration: u64) -> bool {
+        start <= self.end && start.saturating_add(duration) >= self.start
     }
 }
 
-/// A span that matched, with the attributes in the query.
-fn found_span(query: &Query, span: &StoredSpan) -> Value {
+/// The parameter `name`. An empty one counts as absent, as in Tempo.
+pub(crate) fn given<'a>(parameters: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let found = parameters.iter().find(|(key, value)| key == name && !value.is_empty());
+    found.map(|(_, value)| value.as_str())
+}
+
+/// A span that matched, with the fields in the query.
+fn found_span(query: &Query, context: &TraceContext<'_>, span: &StoredSpan) -> Json {
     let mut found = json!({
         "spanID": span.id.to_string(),
         "startTimeUnixNano": span.start().to_string(),
         "durationNanos": (span.end() - span.start()).to_string(),
     });
-    if query.0.iter().any(|condition| condition.field == Field::Name) {
+    if query.fields.contains(&Field::Intrinsic(Intrinsic::Name)) {
         found["name"] = span.name().into();
     }
-    let attributes = query.0.iter().filter_map(|condition| condition.field.attribute(span));
-    let attributes: Vec<_> = attributes.map(|(key, value)| tempo_json::attribute(key, value)).collect();
+    let shown = query.fields.iter().filter(|field| match field {
+        Field::Attribute(..) => true,
+        // In the trace or the span already; Tempo leaves out the same.
+        Field::Intrinsic(intrinsic) => !matches!(
+            intrinsic,
+            Intrinsic::Name
+                | Intrinsic::Duration
+                | Intrinsic::TraceDuration
+                | Intrinsic::RootName
+                | Intrinsic::RootServiceName
+                | Intrinsic::TraceId
+                | Intrinsic::SpanId
+        ),
+    });
+    let attribute = |field: &Field| Some(json!({"key": field.key(), "value": field.value(context, span).json()?}));
+    let attributes: Vec<Json> = shown.filter_map(attribute).collect();
     if !attributes.is_empty() {
         found["attributes"] = attributes.into();
     }
     found
 }
 
-/// Whether the span or its resource has the attribute. `name`, `status` and `error` count as attributes of the span.
-fn tagged(span: &StoredSpan, key: &str, value: &str) -> bool {
-    let is_value = |found: &attributes::Value| attributes::text(found) == value;
-    match key {
-        "name" => span.name() == value,
-        "status" => traceql::status(span) == value,
-        "error" if value == "true" => span.failed(),
-        _ => span.attribute(key).is_some_and(is_value) || span.resource_attribute(key).is_some_and(is_value),
+fn service_stats(trace: &Trace) -> Json {
+    let mut services = BTreeMap::<&str, ServiceStats>::new();
+    for span in trace.spans.values() {
+        let stats = services.entry(span.service()).or_default();
+        stats.span_count += 1;
+        if span.failed() {
+            *stats.error_count.get_or_insert(0) += 1;
+        }
     }
+    json!(services)
+}
+
+/// Whether a span or its resource has the attribute. `name`, `status` and `error` count as attributes of the span.
+fn has_tag(context: &TraceContext<'_>, field: &Field, value: &str, deadline: &Deadline) -> Result<bool, TimedOut> {
+    for span in context.spans() {
+        deadline.check()?;
+        let found = match field.key() {
+            "name" => span.name() == value,
+            "status" => traceql::status(span) == value,
+            "error" if value == "true" => span.failed(),
+            _ => field.value(context, span).texts().any(|text| text == value),
+        };
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Parses `a=b c="d e"`, the form of Tempo's parameter `tags`.
@@ -181,6 +296,9 @@ fn logfmt(text: &str) -> Result<Vec<(String, String)>, String> {
     let mut rest = text.trim_start();
     while !rest.is_empty() {
         let at = text.len() - rest.len() + 1;
+        if tags.len() == MOST_TAGS {
+            return Err(format!("more than {MOST_TAGS} tags"));
+        }
         let Some((key, after)) = rest.split_once('=').filter(|(key, _)| !key.is_empty() && !key.contains([' ', '"']))
         else {
             return Err(format!("expected key=value at character {at}"));

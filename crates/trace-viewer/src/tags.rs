@@ -1,37 +1,32 @@
 //! The names and values of attributes, which Grafana offers while a query is typed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query as Parameters, State};
-use serde::Deserialize;
+use axum::extract::{Extension, Path, Query as Parameters, State};
 use serde_json::{Value, json};
 
-use crate::attributes::{self, Value as Attribute};
-use crate::query::BadQuery;
+use crate::attributes::Attribute;
+use crate::query::{QueryError, QueryPool};
+use crate::search::{TimeRange, given};
+use crate::span::StoredSpan;
 use crate::store::Store;
-use crate::trace::Trace;
-use crate::traceql::{Field, INTRINSICS, Literal, Scope};
+use crate::traceql::{Deadline, Field, INTRINSICS, Intrinsic, Query, Scope, TraceContext};
 
-/// Most values in one response.
-const MOST_VALUES: usize = 1000;
+/// Most names of a scope, or values, in one response, and most bytes of them.
+const MOST_ITEMS: usize = 1000;
+const MOST_BYTES: usize = 1 << 20;
 
-/// Limits the response to one scope.
-#[derive(Deserialize)]
-pub(crate) struct ScopeParameter {
-    #[serde(default)]
-    scope: String,
-}
+type Pairs = Vec<(String, String)>;
 
 /// `/api/search/tags`.
 pub(crate) async fn names(
     State(store): State<Arc<Store>>,
-    Parameters(ScopeParameter { scope }): Parameters<ScopeParameter>,
-) -> Result<Json<Value>, BadQuery> {
-    let mut scopes = scopes(&store.latest(usize::MAX), &scope)?;
-    // Intrinsics are no attributes, and not listed unless that scope is requested.
-    scopes.retain(|(name, _)| *name != "intrinsic" || scope == "intrinsic");
+    Extension(pool): Extension<QueryPool>,
+    Parameters(parameters): Parameters<Pairs>,
+) -> Result<Json<Value>, QueryError> {
+    let scopes = pool.run(move |deadline| scopes(&store, &parameters, false, deadline)).await?;
     let names: BTreeSet<String> = scopes.into_iter().flat_map(|(_, tags)| tags).collect();
     Ok(Json(json!({"tagNames": names, "metrics": {}})))
 }
@@ -39,77 +34,151 @@ pub(crate) async fn names(
 /// `/api/v2/search/tags`.
 pub(crate) async fn scoped_names(
     State(store): State<Arc<Store>>,
-    Parameters(ScopeParameter { scope }): Parameters<ScopeParameter>,
-) -> Result<Json<Value>, BadQuery> {
-    let scopes = scopes(&store.latest(usize::MAX), &scope)?;
+    Extension(pool): Extension<QueryPool>,
+    Parameters(parameters): Parameters<Pairs>,
+) -> Result<Json<Value>, QueryError> {
+    let scopes = pool.run(move |deadline| scopes(&store, &parameters, true, deadline)).await?;
     let scopes: Vec<Value> = scopes.into_iter().map(|(name, tags)| json!({"name": name, "tags": tags})).collect();
     Ok(Json(json!({"scopes": scopes, "metrics": {}})))
 }
 
-fn scopes(traces: &[Arc<Trace>], only: &str) -> Result<Vec<(&'static str, BTreeSet<String>)>, BadQuery> {
-    if !["", "none", "span", "intrinsic", "resource"].contains(&only) {
-        return Err(BadQuery(format!("invalid scope: {only}; allowed: span, intrinsic, resource")));
+/// The names of each scope. Intrinsics are no attributes: version 1 lists them only if that scope is requested.
+fn scopes(
+    store: &Store,
+    parameters: &Pairs,
+    with_intrinsics: bool,
+    deadline: &Deadline,
+) -> Result<Vec<(&'static str, BTreeSet<String>)>, QueryError> {
+    let only = given(parameters, "scope").unwrap_or("none");
+    if !["none", "trace", "span", "intrinsic", "resource", "event", "link", "instrumentation"].contains(&only) {
+        return Err(QueryError::Invalid(format!(
+            "invalid scope: {only}; allowed: span, resource, event, link, instrumentation, intrinsic"
+        )));
     }
-    let (mut on_span, mut on_resource) = (BTreeSet::new(), BTreeSet::new());
-    for span in traces.iter().flat_map(|trace| trace.spans.values()) {
-        on_span.extend(span.attributes().iter().map(|pair| pair.key.as_str()));
-        on_resource.extend(span.resource_attributes().iter().map(|pair| pair.key.as_str()));
+    let mut names: [(&str, HashSet<String>); 5] =
+        ["span", "resource", "event", "link", "instrumentation"].map(|scope| (scope, HashSet::new()));
+    let mut bytes = 0;
+    for_each_span(store, parameters, deadline, |_, span| {
+        for (scope, names) in names.iter_mut().filter(|(scope, _)| [*scope, "none"].contains(&only)) {
+            for_each_list(scope, span, |list| {
+                for pair in list {
+                    if names.len() < MOST_ITEMS && bytes < MOST_BYTES && !names.contains(pair.key.as_str()) {
+                        bytes += pair.key.len();
+                        names.insert(pair.key.to_string());
+                    }
+                }
+            });
+        }
+        true
+    })?;
+    let mut scopes: Vec<(&'static str, BTreeSet<String>)> =
+        names.into_iter().map(|(scope, names)| (scope, names.into_iter().collect())).collect();
+    if only == "intrinsic" || only == "none" && with_intrinsics {
+        scopes.insert(1, ("intrinsic", intrinsics().map(str::to_owned).collect()));
     }
-    let owned = |names: BTreeSet<&str>| -> BTreeSet<String> { names.into_iter().map(str::to_owned).collect() };
-    let intrinsic = INTRINSICS.iter().map(|(name, _)| *name).collect();
-    let mut scopes = vec![("span", owned(on_span)), ("intrinsic", owned(intrinsic)), ("resource", owned(on_resource))];
-    scopes.retain(|(name, tags)| !tags.is_empty() && (["", "none"].contains(&only) || *name == only));
+    scopes.retain(|(_, names)| !names.is_empty());
     Ok(scopes)
 }
 
+/// Those that Tempo offers, which are all but the numbers of the nested sets.
+fn intrinsics() -> impl Iterator<Item = &'static str> {
+    let hidden = ["nestedSetLeft", "nestedSetRight", "nestedSetParent", "span:childCount"];
+    INTRINSICS.iter().map(|(name, _)| *name).filter(move |name| !hidden.contains(name))
+}
+
+fn for_each_list<'a>(scope: &str, span: &'a StoredSpan, mut with: impl FnMut(&'a [Attribute])) {
+    match scope {
+        "span" => with(span.attributes()),
+        "resource" => with(span.resource_attributes()),
+        "instrumentation" => with(&span.scope().attributes),
+        "event" => span.events().iter().for_each(|event| with(&event.attributes)),
+        _ => span.links().iter().for_each(|link| with(&link.attributes)),
+    }
+}
+
 /// `/api/search/tag/{name}/values`: the values of an attribute of spans or resources, as strings.
-pub(crate) async fn values(State(store): State<Arc<Store>>, Path(name): Path<String>) -> Json<Value> {
-    let field = Field::parse(&name).unwrap_or(Field::Attribute(Scope::Either, name));
-    let values: BTreeSet<String> = typed(&store, &field).into_iter().map(|(_, value)| value).collect();
-    Json(json!({"tagValues": values, "metrics": {}}))
+pub(crate) async fn values(
+    State(store): State<Arc<Store>>,
+    Extension(pool): Extension<QueryPool>,
+    Path(name): Path<String>,
+    Parameters(parameters): Parameters<Pairs>,
+) -> Result<Json<Value>, QueryError> {
+    let field = Field::parse(&name).unwrap_or(Field::Attribute(Scope::Any, name));
+    let values = pool.run(move |deadline| typed(&store, &field, &parameters, deadline)).await?;
+    let values: BTreeSet<String> = values.into_iter().map(|(_, value)| value).collect();
+    Ok(Json(json!({"tagValues": values, "metrics": {}})))
 }
 
 /// `/api/v2/search/tag/{name}/values`: the values of a TraceQL field, each with its type.
 pub(crate) async fn typed_values(
     State(store): State<Arc<Store>>,
+    Extension(pool): Extension<QueryPool>,
     Path(name): Path<String>,
-) -> Result<Json<Value>, BadQuery> {
+    Parameters(parameters): Parameters<Pairs>,
+) -> Result<Json<Value>, QueryError> {
     let field = Field::parse(&name)
-        .ok_or_else(|| BadQuery(format!("tag name is not valid intrinsic or scoped attribute: {name}")))?;
-    let values = typed(&store, &field).into_iter();
-    let values: Vec<Value> = values.map(|(kind, value)| json!({"type": kind, "value": value})).collect();
+        .ok_or_else(|| QueryError::Invalid(format!("tag name is not valid intrinsic or scoped attribute: {name}")))?;
+    let all: &[&str] = match field {
+        Field::Intrinsic(Intrinsic::Status) => &["ok", "error", "unset"],
+        Field::Intrinsic(Intrinsic::Kind) => &["client", "server", "producer", "consumer", "internal", "unspecified"],
+        _ => &[],
+    };
+    let mut values: Vec<(&str, String)> = all.iter().map(|value| ("keyword", (*value).to_owned())).collect();
+    if values.is_empty() {
+        values.extend(pool.run(move |deadline| typed(&store, &field, &parameters, deadline)).await?);
+    }
+    let values: Vec<Value> = values.into_iter().map(|(kind, value)| json!({"type": kind, "value": value})).collect();
     Ok(Json(json!({"tagValues": values, "metrics": {}})))
 }
 
 /// The different values of a field, each with its type; none of a duration, as nearly every one is different.
-fn typed(store: &Store, field: &Field) -> BTreeSet<(&'static str, String)> {
+fn typed(
+    store: &Store,
+    field: &Field,
+    parameters: &Pairs,
+    deadline: &Deadline,
+) -> Result<BTreeSet<(&'static str, String)>, QueryError> {
     let mut values = BTreeSet::new();
-    for trace in store.latest(usize::MAX) {
-        for span in trace.spans.values() {
-            match field {
-                Field::Attribute(..) => {
-                    values.extend(field.attribute(span).map(|(_, value)| (kind(value), attributes::text(value))));
-                }
-                _ => values.extend(field.values(&trace, span).into_iter().filter_map(|value| match value {
-                    Literal::Text(text) => Some(("string", text)),
-                    Literal::Keyword(name) => Some(("keyword", name.to_owned())),
-                    Literal::Number(_) | Literal::Flag(_) | Literal::Duration(_) => None,
-                })),
+    let mut bytes = 0;
+    for_each_span(store, parameters, deadline, |context, span| {
+        for (kind, text) in field.value(context, span).typed_texts() {
+            let length = text.len();
+            if !text.is_empty() && values.insert((kind, text)) {
+                bytes += length;
             }
-            if values.len() >= MOST_VALUES {
-                return values;
+        }
+        values.len() < MOST_ITEMS && bytes < MOST_BYTES
+    })?;
+    Ok(values)
+}
+
+/// Calls `with` for the spans that `start`, `end` and `q` select, until it returns false.
+///
+/// A query that is not finished yet limits nothing, as in Tempo: Grafana sends what stands in its editor.
+fn for_each_span(
+    store: &Store,
+    parameters: &Pairs,
+    deadline: &Deadline,
+    mut with: impl FnMut(&TraceContext<'_>, &StoredSpan) -> bool,
+) -> Result<(), QueryError> {
+    let range = TimeRange::parse(parameters)?;
+    let query = given(parameters, "q").and_then(|query| Query::parse(query).ok());
+    for trace in store.latest(usize::MAX) {
+        deadline.check_now()?;
+        if !range.includes(trace.start(), trace.duration()) {
+            continue;
+        }
+        let context = TraceContext::new(&trace);
+        let spans = match &query {
+            Some(query) => query.run(&context, deadline)?.map(|found| found.spans).unwrap_or_default(),
+            None => context.spans().collect(),
+        };
+        for span in spans {
+            deadline.check()?;
+            if !with(&context, span) {
+                return Ok(());
             }
         }
     }
-    values
-}
-
-/// TraceQL's name of a value's type.
-fn kind(value: &Attribute) -> &'static str {
-    match value {
-        Attribute::Int(_) => "int",
-        Attribute::Double(_) => "float",
-        Attribute::Bool(_) => "bool",
-        _ => "string",
-    }
+    Ok(())
 }

@@ -15,7 +15,6 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use prost::Message;
 use serde_json::{Value, json};
 
-use crate::attributes;
 use crate::span::StoredSpan;
 use crate::trace::Trace;
 
@@ -48,11 +47,6 @@ pub(crate) fn resource_spans(message: &TracesData) -> Value {
         })
     };
     message.resource_spans.iter().map(one).collect()
-}
-
-/// One attribute.
-pub(crate) fn attribute(key: &str, value: &attributes::Value) -> Value {
-    json!({"key": key, "value": any_value(&value.to_otlp())})
 }
 
 fn attributes(attributes: &[KeyValue]) -> Value {

@@ -1,239 +1,308 @@
-//! The parser of TraceQL; an error says what was expected at which character.
+//! The grammar of queries: pipelines of sets of spans, and hints.
+//!
+//! With winnow, whose combinator for expressions has operators with Tempo's precedence. pest was the other choice: it
+//! needs a grammar in a file of its own and a build step, and what it returns has to be walked a second time. The text
+//! of an error is made here, and what a query may cost is counted while it is parsed.
 
-use super::{Condition, Field, INTRINSICS, KINDS, Literal, Operator, Query, STATUSES};
+mod expression;
+mod token;
+
+use std::fmt;
+
+use winnow::combinator::{Infix, alt, cut_err, eof, expression as operators, opt, peek, separated};
+use winnow::error::{ContextError, ErrMode, FromExternalError, ParserError, StrContext, StrContextValue};
+use winnow::prelude::*;
+use winnow::stream::Stateful;
+use winnow::token::any;
+
+use super::{Aggregate, Expression, Field, Function, Query, SpanSets, Stage, Value};
+pub(crate) use token::{duration, quoted};
+use token::{space, symbol, word};
+
+/// Most bytes of a query.
+const MOST_BYTES: usize = 16 << 10;
+/// Most fields, values and sets of spans of a query. What they cost is multiplied by the number of spans.
+const MOST_PARTS: usize = 256;
+/// Most signs (`!`, `-`) of a query, and how deep parentheses may be nested: the parser calls itself for each.
+const MOST_SIGNS: usize = 256;
+const MOST_NESTED: usize = 32;
+/// Most regular expressions of a query, and most bytes of each when it is compiled.
+const MOST_PATTERNS: usize = 16;
+const MOST_PATTERN_BYTES: usize = 256 << 10;
+
+type Input<'a> = Stateful<&'a str, Cost>;
+type Error = ErrMode<ContextError>;
+type Parsed<T> = Result<T, Error>;
+
+/// What a query costs, counted while it is parsed.
+#[derive(Debug, Default, Clone, Copy)]
+struct Cost {
+    parts: usize,
+    nested: usize,
+    signs: usize,
+    patterns: usize,
+}
+
+/// Why a query is refused that the grammar accepts.
+#[derive(Debug)]
+struct Refused(String);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+fn refused(input: &Input<'_>, reason: impl Into<String>) -> Error {
+    ErrMode::Cut(ContextError::from_external_error(input, Refused(reason.into())))
+}
+
+fn count_part(input: &mut Input<'_>) -> Parsed<()> {
+    input.state.parts += 1;
+    if input.state.parts > MOST_PARTS {
+        return Err(refused(input, format!("the query has more than {MOST_PARTS} fields, values and filters")));
+    }
+    Ok(())
+}
+
+fn expected(input: &Input<'_>, what: &'static str) -> Error {
+    let mut error = ContextError::from_input(input);
+    error.push(StrContext::Expected(StrContextValue::Description(what)));
+    ErrMode::Cut(error)
+}
 
 impl Query {
     /// Parses a query.
     ///
     /// # Errors
-    /// What was expected, and at which character.
+    /// What was expected at which character, or why such a query is refused.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let mut parser = Parser { text, at: 0 };
-        parser.expect("{")?;
-        let mut conditions = Vec::new();
-        if !parser.take("}") {
-            conditions.push(parser.condition()?);
-            while !parser.take("}") {
-                parser.expect("&&")?;
-                conditions.push(parser.condition()?);
-            }
+        if text.len() > MOST_BYTES {
+            return Err(format!("the query has {} bytes, more than {MOST_BYTES}", text.len()));
         }
-        if parser.rest().is_empty() { Ok(Self(conditions)) } else { Err(parser.error("the end of the query")) }
+        let input = Stateful { input: text, state: Cost::default() };
+        query.parse(input).map_err(|error| message(text, error.offset(), error.inner()))
     }
 }
 
-struct Parser<'a> {
-    text: &'a str,
-    /// In bytes.
-    at: usize,
+/// Parses a field's name.
+pub(super) fn field(text: &str) -> Option<Field> {
+    let input = Stateful { input: text, state: Cost::default() };
+    expression::field.parse(input).ok()
 }
 
-impl<'a> Parser<'a> {
-    fn rest(&mut self) -> &'a str {
-        let rest = self.text[self.at..].trim_start();
-        self.at = self.text.len() - rest.len();
-        rest
+fn message(text: &str, offset: usize, error: &ContextError) -> String {
+    let at = text[..offset].chars().count() + 1;
+    if let Some(reason) = error.cause() {
+        return format!("{reason} (at character {at})");
     }
+    let wanted = error.context().filter_map(|context| match context {
+        StrContext::Expected(value) => Some(value.to_string()),
+        _ => None,
+    });
+    let wanted = wanted.collect::<Vec<_>>().join(" or ");
+    let found: String = text[offset..].chars().take(12).collect();
+    let found = if found.is_empty() { "nothing".to_owned() } else { format!("`{found}`") };
+    let wanted = if wanted.is_empty() { "something else" } else { &wanted };
+    format!("expected {wanted} at character {at}, found {found}")
+}
 
-    fn take(&mut self, token: &str) -> bool {
-        let found = self.rest().starts_with(token);
-        if found {
-            self.at += token.len();
+fn query(input: &mut Input<'_>) -> Parsed<Query> {
+    space(input)?;
+    let mut fields = Vec::new();
+    let stages = pipeline(input, &mut fields)?;
+    while opt(peek_word("with")).parse_next(input)?.is_some() {
+        hints(input)?;
+    }
+    if eof::<_, Error>.parse_next(input).is_err() {
+        return Err(expected(input, "`|`, `&&`, `||`, `with` or the end of the query"));
+    }
+    for stage in &stages {
+        stage.add_fields(&mut fields);
+    }
+    let mut unique = Vec::with_capacity(fields.len());
+    for field in fields {
+        if !unique.contains(&field) {
+            unique.push(field);
         }
-        found
     }
+    Ok(Query { pipeline: stages, fields: unique })
+}
 
-    fn expect(&mut self, token: &str) -> Result<(), String> {
-        if self.take(token) { Ok(()) } else { Err(self.error(&format!("`{token}`"))) }
+/// `selected` gets the fields of `select`.
+fn pipeline(input: &mut Input<'_>, selected: &mut Vec<Field>) -> Parsed<Vec<Stage>> {
+    let mut stages = vec![stage(input, selected)?];
+    while opt(symbol("|")).parse_next(input)?.is_some() {
+        stages.push(stage(input, selected)?);
     }
+    Ok(stages)
+}
 
-    fn error(&mut self, expected: &str) -> String {
-        let found = self.rest().chars().take(12).collect::<String>();
-        let at = self.text[..self.at].chars().count() + 1;
-        let found = if found.is_empty() { "nothing".to_owned() } else { format!("`{found}`") };
-        format!("expected {expected} at character {at}, found {found}")
+fn stage(input: &mut Input<'_>, selected: &mut Vec<Field>) -> Parsed<Stage> {
+    count_part(input)?;
+    let start = *input;
+    match opt(peek(any)).parse_next(input)? {
+        Some('{' | '(') => return span_sets(input, selected).map(Stage::Spans),
+        Some(first) if first.is_ascii_alphabetic() => {}
+        _ => return Err(expected(input, "`{`, `(`, select or an aggregate such as count()")),
     }
-
-    fn word(&mut self) -> &'a str {
-        let rest = self.rest();
-        let end = rest.find(|c: char| c.is_whitespace() || "{}()=!<>&|~,\"`".contains(c)).unwrap_or(rest.len());
-        self.at += end;
-        &rest[..end]
-    }
-
-    fn condition(&mut self) -> Result<Condition, String> {
-        let before = self.at;
-        let word = self.word();
-        let Some(field) = Field::parse(word) else {
-            self.at = before;
-            let names = INTRINSICS.map(|(name, _)| name).join(", ");
-            return Err(self.error(&format!("a field (.attribute, span.attribute, resource.attribute, {names})")));
-        };
-        let (token, operator) = self.operator()?;
-        let before = self.at;
-        let value = self.literal(&field)?;
-        let ordered = !matches!(value, Literal::Keyword(_) | Literal::Flag(_));
-        if !ordered && !["=", "!="].contains(&token) {
-            self.at = before;
-            return Err(self.error("a value that has an order after this operator"));
+    match word(input)? {
+        "select" => {
+            symbol_here("(", input)?;
+            let list = |input: &mut Input<'_>| separated(1.., expression::field_here, symbol(",")).parse_next(input);
+            let fields: Vec<Field> = cut_err(list).parse_next(input)?;
+            symbol_here(")", input)?;
+            selected.extend(fields);
+            Ok(Stage::Select)
         }
-        Ok(Condition { field, operator, value })
-    }
-
-    fn operator(&mut self) -> Result<(&'static str, Operator), String> {
-        // `>=` before `>`, which is a prefix of it.
-        let operators: [(_, Operator); 6] = [
-            ("!=", Literal::ne),
-            (">=", Literal::ge),
-            ("<=", Literal::le),
-            (">", Literal::gt),
-            ("<", Literal::lt),
-            ("=", Literal::eq),
-        ];
-        let is_pattern = self.rest().starts_with("=~");
-        let found = operators.into_iter().find(|(token, _)| !is_pattern && self.take(token));
-        found.ok_or_else(|| self.error("one of = != > >= < <="))
-    }
-
-    fn literal(&mut self, field: &Field) -> Result<Literal, String> {
-        let before = self.at;
-        let rest = self.rest();
-        if rest.starts_with(['"', '`']) {
-            let (text, after) = quoted(rest).ok_or_else(|| self.error("a text that ends with its quote"))?;
-            self.at = self.text.len() - after.len();
-            return Ok(Literal::Text(text));
+        "count" => aggregate(input, &start, Function::Count),
+        "avg" => aggregate(input, &start, Function::Average),
+        "min" => aggregate(input, &start, Function::Least),
+        "max" => aggregate(input, &start, Function::Most),
+        "sum" => aggregate(input, &start, Function::Sum),
+        name @ ("by" | "coalesce") => {
+            Err(refused(input, format!("{name}() is not supported by this viewer: spans cannot be grouped")))
         }
-        let word = self.word();
-        let keyword =
-            |names: &[&'static str]| names.iter().find(|name| **name == word).map(|name| Literal::Keyword(name));
-        let value = match field {
-            Field::Status => keyword(&STATUSES),
-            Field::Kind => keyword(&KINDS),
-            Field::Duration | Field::TraceDuration => duration(word).map(Literal::Duration),
-            Field::Name | Field::StatusMessage | Field::RootName | Field::RootServiceName => None,
-            Field::Attribute(..) => match word {
-                "true" => Some(Literal::Flag(true)),
-                "false" => Some(Literal::Flag(false)),
-                _ => word.parse().ok().filter(|number: &f64| number.is_finite()).map(Literal::Number),
-            },
-        };
-        value.ok_or_else(|| {
-            self.at = before;
-            self.error(match field {
-                Field::Status => "unset, ok or error",
-                Field::Kind => "unspecified, internal, server, client, producer or consumer",
-                Field::Duration | Field::TraceDuration => "a duration such as 100ms",
-                Field::Attribute(..) => "a text in quotes, a number, true or false",
-                _ => "a text in quotes",
+        name @ ("rate"
+        | "count_over_time"
+        | "min_over_time"
+        | "max_over_time"
+        | "avg_over_time"
+        | "sum_over_time"
+        | "quantile_over_time"
+        | "histogram_over_time"
+        | "compare"
+        | "topk"
+        | "bottomk") => {
+            Err(refused(input, format!("{name}() is not supported by this viewer: it has no metrics queries")))
+        }
+        _ => {
+            *input = start;
+            Err(expected(input, "`{`, `(`, select or an aggregate such as count()"))
+        }
+    }
+}
+
+fn span_sets(input: &mut Input<'_>, selected: &mut Vec<Field>) -> Parsed<SpanSets> {
+    // The combinator calls this for each operand, so it borrows what the operands add to.
+    operators(|input: &mut Input<'_>| span_set(input, selected))
+        .infix(|input: &mut Input<'_>| {
+            Ok(match alt((symbol("&&"), symbol("||"), structural)).parse_next(input)? {
+                "&&" => Infix::Left(10, |_, a, b| Ok(SpanSets::And(Box::new(a), Box::new(b)))),
+                "||" => Infix::Left(10, |_, a, b| Ok(SpanSets::Or(Box::new(a), Box::new(b)))),
+                other => {
+                    let reason = format!("`{other}` is not supported by this viewer: sets are joined by && and ||");
+                    return Err(refused(input, reason));
+                }
             })
         })
+        .parse_next(input)
+}
+
+/// `&>` and the like have to be tried before their beginnings.
+fn structural<'a>(input: &mut Input<'a>) -> Parsed<&'a str> {
+    let union = alt(("&>>", "&<<", "&>", "&<", "&~"));
+    let negated = alt(("!>>", "!<<", "!>", "!<", "!~"));
+    alt((union, negated, ">>", "<<", ">", "<", "~")).parse_next(input)
+}
+
+fn span_set(input: &mut Input<'_>, selected: &mut Vec<Field>) -> Parsed<SpanSets> {
+    count_part(input)?;
+    if opt(symbol("(")).parse_next(input)?.is_some() {
+        return expression::nested(input, |input| {
+            let mut stages = pipeline(input, selected)?;
+            symbol_here(")", input)?;
+            Ok(match (stages.pop(), stages.is_empty()) {
+                (Some(Stage::Spans(one)), true) => one,
+                (last, _) => {
+                    stages.extend(last);
+                    SpanSets::Pipeline(stages)
+                }
+            })
+        });
+    }
+    symbol_here("{", input)?;
+    if opt(symbol("}")).parse_next(input)?.is_some() {
+        return Ok(SpanSets::Filter(Expression::Value(Value::Flag(true))));
+    }
+    let condition = expression::expression(input)?;
+    condition.expect_flag("a filter needs a condition").map_err(|reason| refused(input, reason))?;
+    if opt(symbol("}")).parse_next(input)?.is_none() {
+        return Err(expected(input, "an operator or `}`"));
+    }
+    Ok(SpanSets::Filter(condition))
+}
+
+fn aggregate(input: &mut Input<'_>, start: &Input<'_>, function: Function) -> Parsed<Stage> {
+    symbol_here("(", input)?;
+    let of = if function == Function::Count {
+        None
+    } else {
+        let of = expression::expression(input)?;
+        let numeric = of.type_of() == super::check::Type::Attribute || of.type_of().is_numeric();
+        if !numeric || !of.reads_span() {
+            return Err(refused(input, "an aggregate needs a numeric field, such as duration or span.attribute"));
+        }
+        Some(of)
+    };
+    symbol_here(")", input)?;
+    let text = start.input[..start.input.len() - input.input.len()].trim().to_owned();
+    let comparison = opt(expression::comparison).parse_next(input)?;
+    let comparison = comparison.ok_or_else(|| expected(input, "one of = != > >= < <="))?;
+    let limit = expression::expression(input)?.constant().filter(|limit| limit.number().is_some());
+    let limit = limit.ok_or_else(|| refused(input, "an aggregate can only be compared with a number or a duration"))?;
+    Ok(Stage::Aggregate(Aggregate { text, function, of, comparison, limit }))
+}
+
+/// `with (most_recent=true)`. The newest traces are always first here, and nothing is sampled: hints change nothing.
+fn hints(input: &mut Input<'_>) -> Parsed<()> {
+    word(input)?;
+    let hint = |input: &mut Input<'_>| -> Parsed<()> {
+        count_part(input)?;
+        word(input)?;
+        symbol_here("=", input)?;
+        match expression::operand(input)? {
+            Expression::Value(_) => Ok(()),
+            _ => Err(expected(input, "a value")),
+        }
+    };
+    let all = |input: &mut Input<'_>| -> Parsed<()> { separated(1.., hint, symbol(",")).parse_next(input) };
+    symbol_here("(", input)?;
+    cut_err(all).parse_next(input)?;
+    symbol_here(")", input)
+}
+
+fn peek_word<'a>(wanted: &'static str) -> impl Parser<Input<'a>, &'a str, Error> {
+    peek(word.verify(move |found: &str| found == wanted))
+}
+
+/// `token`, or an error that names it.
+fn symbol_here(token: &'static str, input: &mut Input<'_>) -> Parsed<()> {
+    let expected = StrContext::Expected(StrContextValue::StringLiteral(token));
+    cut_err(symbol(token).void().context(expected)).parse_next(input)
+}
+
+impl Stage {
+    fn add_fields(&self, fields: &mut Vec<Field>) {
+        match self {
+            Self::Spans(sets) => sets.add_fields(fields),
+            Self::Aggregate(aggregate) => aggregate.of.iter().for_each(|of| of.add_fields(fields)),
+            Self::Select => {}
+        }
     }
 }
 
-/// The text in quotes at the start of `text`, and the rest after the closing quote. A backslash escapes the next
-/// character, but not in backquotes.
-pub(crate) fn quoted(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut chars = text.chars();
-    let quote = chars.next()?;
-    loop {
-        match chars.next()? {
-            c if c == quote => return Some((value, chars.as_str())),
-            '\\' if quote == '"' => value.push(chars.next()?),
-            c => value.push(c),
-        }
-    }
-}
-
-/// A duration in Go's notation (`1.5s`, `1m30s`, `100ms`), in nanoseconds.
-pub(crate) fn duration(text: &str) -> Option<f64> {
-    let mut rest = text;
-    let mut total = 0.0;
-    while !rest.is_empty() {
-        let unit_at = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..unit_at].parse().ok()?;
-        let units = &rest[unit_at..];
-        let unit = &units[..units.find(|c: char| c.is_ascii_digit()).unwrap_or(units.len())];
-        total += number
-            * match unit {
-                "ns" => 1.0,
-                "us" | "µs" | "μs" => 1e3,
-                "ms" => 1e6,
-                "s" => 1e9,
-                "m" => 60e9,
-                "h" => 3600e9,
-                _ => return None,
-            };
-        rest = &units[unit.len()..];
-    }
-    (!text.is_empty()).then_some(total)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn is_valid(text: &str) -> bool {
-        Query::parse(text).is_ok()
-    }
-
-    #[test]
-    fn simple_queries_are_valid() {
-        for text in [
-            "{}",
-            "{ }",
-            r#"{ resource.service.name = "x" && name = "y" }"#,
-            r#"{resource.service.name="x"&&name="a } && {"}"#,
-            "{ status = error }",
-            "{ kind != server && duration > 100ms && traceDuration <= 1m30s }",
-            r#"{ .die.type = `fair` && span.async.roll_index >= 3 && .die.error = true }"#,
-            "{ span.temperature < -1.5 }",
-        ] {
-            assert_eq!(Query::parse(text).err(), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn invalid_query_error_says_what_was_expected_at_which_character() {
-        for (text, expected) in [
-            ("garbage", "expected `{` at character 1, found `garbage`"),
-            ("", "expected `{` at character 1, found nothing"),
-            (r#"{ name =~ "a.*" }"#, r#"expected one of = != > >= < <= at character 8, found `=~ "a.*" }`"#),
-            ("{ name = x }", "expected a text in quotes at character 10, found `x }`"),
-            ("{ duration > 5 }", "expected a duration such as 100ms at character 14, found `5 }`"),
-            (
-                "{ status > error }",
-                "expected a value that has an order after this operator at character 12, found `error }`",
-            ),
-            ("{ status = bad }", "expected unset, ok or error at character 12, found `bad }`"),
-            (r#"{ name = "a }"#, r#"expected a text that ends with its quote at character 10, found `"a }`"#),
-            (r#"{ name = "a" || name = "b" }"#, "expected `&&` at character 14, found `|| name = \"b`"),
-            ("{} | count() > 1", "expected the end of the query at character 4, found `| count() > `"),
-            ("{ ä", "found `ä`"),
-        ] {
-            let error = Query::parse(text).expect_err(text);
-            assert!(error.contains(expected), "{text}: {error}");
-        }
-        assert!(Query::parse("{ foo = 1 }").expect_err("no field").contains("a field (.attribute"));
-        assert!(!is_valid("{ . = 1 }") && !is_valid("{ .a = inf }") && !is_valid("{ .a = 1 &&}"));
-    }
-
-    #[test]
-    fn quoted_text_may_contain_quotes() {
-        let quoted = |text: &str| Query::parse(text).map(|query| query.0[0].value.clone());
-        assert_eq!(quoted(r#"{ name = "a\"b\\c" }"#), Ok(Literal::Text(r#"a"b\c"#.to_owned())));
-        assert_eq!(quoted(r#"{ name = `a"\b` }"#), Ok(Literal::Text(r#"a"\b"#.to_owned())));
-    }
-
-    #[test]
-    fn durations_are_parsed_in_go_notation() {
-        for (text, nanos) in
-            [("100ms", 1e8), ("1.5s", 1.5e9), ("1m30s", 90e9), ("2h", 7200e9), ("7us", 7e3), ("0ns", 0.0)]
-        {
-            assert_eq!(duration(text), Some(nanos), "{text}");
-        }
-        for text in ["", "5", "ms", "1x", "-1s", "1.2.3s", "1s5"] {
-            assert_eq!(duration(text), None, "{text}");
+impl SpanSets {
+    fn add_fields(&self, fields: &mut Vec<Field>) {
+        match self {
+            Self::Filter(condition) => condition.add_fields(fields),
+            Self::Pipeline(stages) => stages.iter().for_each(|stage| stage.add_fields(fields)),
+            Self::And(left, right) | Self::Or(left, right) => {
+                left.add_fields(fields);
+                right.add_fields(fields);
+            }
         }
     }
 }

@@ -1,0 +1,83 @@
+//! Where queries run: on threads of their own, a bounded number at once, and each with a deadline, so that a costly one
+//! stops neither ingest nor the probes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
+
+use crate::traceql::{Deadline, TimedOut};
+
+/// How long a query may take, with the time it waits for its turn.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// Most queries that wait for their turn.
+const MOST_WAITING: usize = 64;
+
+/// Why a query has no result.
+#[derive(Debug)]
+pub(crate) enum QueryError {
+    /// 400 with a line of text, as Tempo responds.
+    Invalid(String),
+    /// 503: it took too long, or too many were running.
+    Overloaded(&'static str),
+}
+
+impl From<String> for QueryError {
+    fn from(reason: String) -> Self {
+        Self::Invalid(reason)
+    }
+}
+
+impl From<TimedOut> for QueryError {
+    fn from(_: TimedOut) -> Self {
+        Self::Overloaded("the query took longer than 5 s and was stopped: narrow it by time, service or name")
+    }
+}
+
+impl IntoResponse for QueryError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Invalid(reason) => (StatusCode::BAD_REQUEST, reason).into_response(),
+            Self::Overloaded(reason) => (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], reason).into_response(),
+        }
+    }
+}
+
+/// Runs queries.
+#[derive(Clone)]
+pub(crate) struct QueryPool {
+    running: Arc<Semaphore>,
+    accepted: Arc<Semaphore>,
+}
+
+impl QueryPool {
+    /// As many queries at once as there are processors.
+    pub(crate) fn new() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { running: Arc::new(Semaphore::new(threads)), accepted: Arc::new(Semaphore::new(threads + MOST_WAITING)) }
+    }
+
+    /// Runs `query`, which checks the deadline for each span.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Deadline) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        const BUSY: QueryError = QueryError::Overloaded("too many queries are running");
+        let until = Instant::now() + TIME_LIMIT;
+        let Ok(accepted) = self.accepted.clone().try_acquire_owned() else { return Err(BUSY) };
+        let Ok(Ok(turn)) = timeout_at(until.into(), self.running.clone().acquire_owned()).await else {
+            return Err(BUSY);
+        };
+        // The thread has the permits: it goes on until the deadline when the client has left.
+        let result = tokio::task::spawn_blocking(move || {
+            let _permits = (accepted, turn);
+            query(&Deadline::at(until))
+        });
+        result.await.unwrap_or(Err(QueryError::Overloaded("the query failed")))
+    }
+}

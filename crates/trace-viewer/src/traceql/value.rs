@@ -1,0 +1,246 @@
+//! Values of fields and in queries: how they compare, and how one calculates with them.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use serde_json::{Value as Json, json};
+
+use super::{Arithmetic, Comparison};
+
+/// A value in a query, or of a span's field.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value<'a> {
+    /// The span lacks the field.
+    Nil,
+    Integer(i64),
+    Float(f64),
+    Text(Cow<'a, str>),
+    Flag(bool),
+    /// Nanoseconds.
+    Duration(i64),
+    /// A status as TraceQL writes it.
+    Status(&'static str),
+    /// A kind as TraceQL writes it.
+    Kind(&'static str),
+    /// The items of an attribute that is a list. `!=` and `!~` hold if they hold for all items, the others if they
+    /// hold for one.
+    List(Vec<Value<'a>>),
+    /// One value for each event or link. A comparison holds if it holds for one.
+    Each(Vec<Value<'a>>),
+}
+
+impl<'a> Value<'a> {
+    pub(crate) fn text(text: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+
+    /// False where a value is missing, and where the types differ.
+    pub(super) fn compare(&self, comparison: Comparison, other: &Self) -> bool {
+        let for_all = comparison == Comparison::NotEqual;
+        match (self, other) {
+            (Self::List(items), other) if for_all => items.iter().all(|item| item.compare(comparison, other)),
+            (one, Self::List(items)) if for_all => items.iter().all(|item| one.compare(comparison, item)),
+            (Self::List(items) | Self::Each(items), other) => items.iter().any(|item| item.compare(comparison, other)),
+            (one, Self::List(items) | Self::Each(items)) => items.iter().any(|item| one.compare(comparison, item)),
+            (Self::Text(a), Self::Text(b)) => comparison.holds(Some(a.cmp(b))),
+            (Self::Flag(a), Self::Flag(b)) => comparison.holds(Some(a.cmp(b))),
+            (Self::Status(a), Self::Status(b)) | (Self::Kind(a), Self::Kind(b)) => comparison.holds(Some(a.cmp(b))),
+            (Self::Integer(a) | Self::Duration(a), Self::Integer(b) | Self::Duration(b)) => {
+                comparison.holds(Some(a.cmp(b)))
+            }
+            (a, b) => a.number().zip(b.number()).is_some_and(|(a, b)| comparison.holds(a.partial_cmp(&b))),
+        }
+    }
+
+    /// Whether `test` holds for a text, or as [`Value::List`] and [`Value::Each`] say; `wanted` is false for `!~`.
+    pub(super) fn matches(&self, test: &impl Fn(&str) -> bool, wanted: bool) -> bool {
+        match self {
+            Self::Text(text) => test(text) == wanted,
+            Self::List(items) if !wanted => items.iter().all(|item| item.matches(test, wanted)),
+            Self::List(items) | Self::Each(items) => items.iter().any(|item| item.matches(test, wanted)),
+            _ => false,
+        }
+    }
+
+    /// `Nil` where one of the two is no number, and for a division of integers by zero.
+    pub(super) fn calculate(&self, operation: Arithmetic, other: &Self) -> Value<'static> {
+        if let (Self::Integer(a), Self::Integer(b)) = (self, other) {
+            let result = match operation {
+                Arithmetic::Add => Some(a.wrapping_add(*b)),
+                Arithmetic::Subtract => Some(a.wrapping_sub(*b)),
+                Arithmetic::Multiply => Some(a.wrapping_mul(*b)),
+                Arithmetic::Divide => a.checked_div(*b),
+                Arithmetic::Remainder => a.checked_rem(*b),
+                Arithmetic::Power => Some((*a as f64).powf(*b as f64) as i64),
+            };
+            return result.map_or(Value::Nil, Value::Integer);
+        }
+        let Some((a, b)) = self.number().zip(other.number()) else { return Value::Nil };
+        Value::Float(match operation {
+            Arithmetic::Add => a + b,
+            Arithmetic::Subtract => a - b,
+            Arithmetic::Multiply => a * b,
+            Arithmetic::Divide => a / b,
+            Arithmetic::Remainder => a % b,
+            Arithmetic::Power => a.powf(b),
+        })
+    }
+
+    pub(super) fn negative(&self) -> Value<'static> {
+        match self {
+            Self::Integer(number) => Value::Integer(number.wrapping_neg()),
+            Self::Float(number) => Value::Float(-number),
+            Self::Duration(nanos) => Value::Duration(nanos.wrapping_neg()),
+            _ => Value::Nil,
+        }
+    }
+
+    /// The sum of two of the same type. Tempo leaves out those of another type, too.
+    pub(super) fn plus(&self, other: &Self) -> Value<'static> {
+        match (self, other) {
+            (Self::Integer(a), Self::Integer(b)) => Value::Integer(a.saturating_add(*b)),
+            (Self::Duration(a), Self::Duration(b)) => Value::Duration(a.saturating_add(*b)),
+            (Self::Float(a), Self::Float(b)) => Value::Float(a + b),
+            _ => self.clone().owned(),
+        }
+    }
+
+    pub(super) fn divided_by(&self, count: usize) -> Value<'static> {
+        match self {
+            Self::Integer(sum) => Value::Float(*sum as f64 / count as f64),
+            Self::Float(sum) => Value::Float(sum / count as f64),
+            Self::Duration(sum) => Value::Duration(sum / count as i64),
+            _ => Value::Nil,
+        }
+    }
+
+    /// Integers, floats and durations (in nanoseconds) compare with each other.
+    pub(super) fn number(&self) -> Option<f64> {
+        match self {
+            Self::Integer(number) | Self::Duration(number) => Some(*number as f64),
+            Self::Float(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The same without a copy of a text.
+    pub(super) fn borrowed(&self) -> Value<'_> {
+        match self {
+            Self::Text(text) => Value::text(text),
+            other => other.clone(),
+        }
+    }
+
+    pub(super) fn owned(self) -> Value<'static> {
+        let all = |items: Vec<Self>| items.into_iter().map(Self::owned).collect();
+        match self {
+            Self::Nil => Value::Nil,
+            Self::Integer(number) => Value::Integer(number),
+            Self::Float(number) => Value::Float(number),
+            Self::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+            Self::Flag(flag) => Value::Flag(flag),
+            Self::Duration(nanos) => Value::Duration(nanos),
+            Self::Status(name) => Value::Status(name),
+            Self::Kind(name) => Value::Kind(name),
+            Self::List(items) => Value::List(all(items)),
+            Self::Each(items) => Value::Each(all(items)),
+        }
+    }
+
+    /// The value, or those of a list, as text; none of maps, bytes and durations.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = String> {
+        self.typed_texts().into_iter().map(|(_, text)| text)
+    }
+
+    /// Each with TraceQL's name of its type.
+    pub(crate) fn typed_texts(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Nil | Self::Duration(_) => Vec::new(),
+            Self::Integer(number) => vec![("int", number.to_string())],
+            Self::Float(number) => vec![("float", number.to_string())],
+            Self::Text(text) => vec![("string", text.clone().into_owned())],
+            Self::Flag(flag) => vec![("bool", flag.to_string())],
+            Self::Status(name) | Self::Kind(name) => vec![("keyword", (*name).to_owned())],
+            Self::List(items) | Self::Each(items) => items.iter().flat_map(Self::typed_texts).collect(),
+        }
+    }
+
+    /// As a value of an attribute in Tempo's JSON; none where the span lacks the field.
+    pub(crate) fn json(&self) -> Option<Json> {
+        Some(match self {
+            Self::Nil => return None,
+            Self::Integer(number) => json!({"intValue": number.to_string()}),
+            Self::Float(number) if number.is_finite() => json!({"doubleValue": number}),
+            Self::Float(number) => {
+                json!({"doubleValue": if number.is_nan() { "NaN" } else if *number > 0.0 { "Infinity" } else { "-Infinity" }})
+            }
+            Self::Text(text) => json!({"stringValue": text}),
+            Self::Flag(flag) => json!({"boolValue": flag}),
+            Self::Duration(nanos) => json!({"stringValue": go_duration(*nanos)}),
+            Self::Status(name) | Self::Kind(name) => json!({"stringValue": name}),
+            Self::Each(items) if items.len() == 1 => return items[0].json(),
+            Self::List(items) | Self::Each(items) => {
+                json!({"arrayValue": {"values": items.iter().filter_map(Self::json).collect::<Json>()}})
+            }
+        })
+    }
+}
+
+impl Comparison {
+    /// `ordering` is `None` where one of the numbers is NaN.
+    fn holds(self, ordering: Option<Ordering>) -> bool {
+        match self {
+            Self::Equal => ordering == Some(Ordering::Equal),
+            Self::NotEqual => ordering != Some(Ordering::Equal),
+            Self::Less => ordering.is_some_and(Ordering::is_lt),
+            Self::LessOrEqual => ordering.is_some_and(Ordering::is_le),
+            Self::Greater => ordering.is_some_and(Ordering::is_gt),
+            Self::GreaterOrEqual => ordering.is_some_and(Ordering::is_ge),
+        }
+    }
+}
+
+/// As Go prints a `time.Duration`, which is what Tempo responds with: `1h0m0.5s`, `1.5ms`, `0s`.
+fn go_duration(nanos: i64) -> String {
+    let sign = if nanos < 0 { "-" } else { "" };
+    let size = nanos.unsigned_abs();
+    let unit = |nanos: u64, unit: u64| {
+        let text = format!("{}.{:09}", nanos / unit, nanos % unit * (1_000_000_000 / unit));
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    match size {
+        0 => "0s".to_owned(),
+        1..1_000 => format!("{sign}{size}ns"),
+        1_000..1_000_000 => format!("{sign}{}µs", unit(size, 1_000)),
+        1_000_000..1_000_000_000 => format!("{sign}{}ms", unit(size, 1_000_000)),
+        _ => {
+            let (minutes, rest) = (size / 60_000_000_000, size % 60_000_000_000);
+            let before = match (minutes / 60, minutes % 60) {
+                (0, 0) => String::new(),
+                (0, minutes) => format!("{minutes}m"),
+                (hours, minutes) => format!("{hours}h{minutes}m"),
+            };
+            format!("{sign}{before}{}s", unit(rest, 1_000_000_000))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_printed_as_go_prints_them() {
+        for (nanos, expected) in [
+            (0, "0s"),
+            (5, "5ns"),
+            (1_500, "1.5µs"),
+            (1_050_000, "1.05ms"),
+            (1_000_000_001, "1.000000001s"),
+            (90_000_000_000, "1m30s"),
+            (-3_600_500_000_000, "-1h0m0.5s"),
+        ] {
+            assert_eq!(go_duration(nanos), expected);
+        }
+    }
+}
