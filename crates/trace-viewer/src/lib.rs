@@ -16,11 +16,13 @@
 //! 6. `query` is Tempo's API: `search` and `traceql` find traces, `tags` lists attributes, `tempo_json` writes JSON as
 //!    Tempo does.
 
+#[path = "../../trace-analysis/src/analysis.rs"]
 mod analysis;
 mod app;
 mod attributes;
 mod body;
 mod config;
+#[path = "../../trace-analysis/src/critical_path.rs"]
 mod critical_path;
 mod decode;
 mod ids;
@@ -32,6 +34,7 @@ mod page;
 mod query;
 mod run;
 mod search;
+#[path = "../../trace-analysis/src/sentence.rs"]
 mod sentence;
 mod shares;
 mod span;
@@ -41,6 +44,7 @@ mod tempo_json;
 mod texts;
 mod trace;
 mod traceql;
+#[path = "../../trace-analysis/src/tree.rs"]
 mod tree;
 mod view;
 mod weight;
