@@ -1,210 +1,172 @@
-//! The sentence above the waterfall.
+//! One to three sentences about a trace: why it failed, what was gained, where the time went, and what else matters.
 
-use crate::analysis::{Analysis, Likeness, Siblings};
+use crate::critical_path::{Path, Share};
+use crate::errors::Failure;
+use crate::failure::Failures;
+use crate::groups::Group;
 use crate::tree::Tree;
+use crate::words::{calls, duration, name, number, percent, sentence, spans};
 
-/// What ran at the same time, the speedup, and which span decided the duration.
-pub(crate) fn verdict(tree: &Tree<'_>, analysis: &Analysis<'_>) -> String {
-    match &analysis.siblings {
-        Some(siblings) => about_siblings(tree, analysis, siblings),
-        None => about_one_by_one(tree, analysis),
-    }
+/// Sentences at most.
+const MOST: usize = 3;
+
+/// Groups after the largest share at most.
+const MOST_GROUPS: usize = 2;
+
+/// All that the sentence speaks about.
+pub(crate) struct Story<'a> {
+    tree: &'a Tree,
+    root: usize,
+    shares: &'a [Share],
+    /// With two members and more, each with how much of the critical path lies within its members; the most first.
+    groups: Vec<(u64, &'a Group)>,
+    failures: Failures<'a>,
 }
 
-fn about_siblings(tree: &Tree<'_>, analysis: &Analysis<'_>, siblings: &Siblings<'_>) -> String {
-    let (what, wall, sum) = (calls(siblings), rounded(siblings.wall), rounded(siblings.sum));
-    if siblings.cancelled > 0 {
-        // Without the durations that the cancelled ones would have had there is no speedup.
-        let n = siblings.cancelled;
-        return format!(
-            "{what} had begun when it ended, after {wall}: {n} of them cancelled, as nobody waited any more."
-        );
+impl<'a> Story<'a> {
+    /// `groups` are those with two members and more.
+    pub(crate) fn new(
+        tree: &'a Tree,
+        root: usize,
+        path: &Path,
+        shares: &'a [Share],
+        groups: &'a [Group],
+        errors: &'a [Failure],
+    ) -> Self {
+        let mut lengths = vec![0; tree.spans.len()];
+        path.stretches.iter().for_each(|stretch| lengths[stretch.span] = stretch.to - stretch.from);
+        let weight = |group: &Group| group.members.iter().map(|&member| lengths[member]).sum::<u64>();
+        let mut weighed: Vec<(u64, &Group)> = groups.iter().map(|group| (weight(group), group)).collect();
+        weighed.sort_by_key(|&(weight, _)| std::cmp::Reverse(weight));
+        Self { tree, root, shares, groups: weighed, failures: Failures::of(tree, root, groups, errors) }
     }
-    let mut sentence = if siblings.peak == 1 {
-        let speedup = siblings.speedup();
-        format!("{what} took {wall}, one after the other: no two overlapped, so nothing was gained ({speedup:.1}×).")
-    } else {
-        let at_once = match siblings.peak {
-            peak if peak < siblings.count => format!(", at most {peak} at once,"),
-            _ => String::new(),
-        };
-        let gain = match siblings.speedup() {
-            // Less than 1 if there were pauses between them.
-            speedup if speedup < 1.05 => format!("no gain ({speedup:.1}×)"),
-            speedup => format!("{speedup:.1} times faster"),
-        };
-        format!("{what}{at_once} took {wall}; one after the other they would have taken {sum}: {gain}.")
-    };
-    if siblings.peak > 1 && analysis.path.iter().any(|segment| segment.node == siblings.last) {
-        let last = tree.nodes[siblings.last].name;
-        sentence += &match siblings.likeness {
-            Likeness::Named(_) => " The last to finish decided the end.".to_owned(),
-            Likeness::Numbered(_) | Likeness::Mixed => format!(" {last} decided the end."),
-        };
-    }
-    if siblings.failed > 0 {
-        sentence += &format!(" {} of them failed.", siblings.failed);
-    }
-    sentence
-}
 
-fn about_one_by_one(tree: &Tree<'_>, analysis: &Analysis<'_>) -> String {
-    let mut own_time = vec![0; tree.nodes.len()];
-    for segment in &analysis.path {
-        own_time[segment.node] += segment.to - segment.from;
+    /// Where the root failed, the cause comes first; a gain comes before the largest share; what did no harm is last.
+    pub(crate) fn tell(&self) -> String {
+        let batch = self.batch();
+        let cause = self.failures.cause();
+        let gain = batch.map(gain);
+        let share = self.largest_share();
+        let begin = match (cause, gain) {
+            (Some(cause), Some(gain)) => vec![cause, format!("{gain}; {share}")],
+            (cause, gain) => cause.into_iter().chain(gain).chain([share]).collect(),
+        };
+        let mut end: Vec<String> = self.groups_that_matter(batch).into_iter().collect();
+        end.extend(self.flags());
+        end.extend(self.failures.without_harm());
+        in_sentences(begin, end)
     }
-    let slowest = tree.top.and_then(|top| Some((top, (0..own_time.len()).max_by_key(|&i| own_time[i])?)));
-    match slowest {
-        Some((top, slowest)) if tree.nodes.len() > 1 => {
-            let span = &tree.nodes[slowest];
-            let (most, all) = (rounded(own_time[slowest]), rounded(tree.nodes[top].duration()));
-            format!(
-                "One call at a time: nothing ran side by side, so there was nothing to gain (1.0×). {most} of {all} was spent in {} ({}).",
-                span.name, span.service
-            )
+
+    /// What is said while spans are missing that may still come.
+    pub(crate) fn of_arriving(&self) -> String {
+        let so_far = match self.tree.spans.len() {
+            1 => "one span is here, others are".to_owned(),
+            n => format!("{} are here, others are", spans(n)),
+        };
+        in_sentences(
+            vec![format!("this trace is still arriving: {so_far} missing")],
+            self.failures.cause().into_iter().collect(),
+        )
+    }
+
+    /// The group that ran at the same time, gained by it, and took at least half of the time.
+    fn batch(&self) -> Option<&'a Group> {
+        let half = self.tree.duration().div_ceil(2);
+        let finished = |group: &Group| !group.members.iter().any(|&i| self.tree.cancelled[i]);
+        let batch = |&&(weight, group): &&(u64, &Group)| weight >= half && group.gained() && finished(group);
+        self.groups.iter().find(batch).map(|&(_, group)| group)
+    }
+
+    /// The batch, or the group with most of the critical path.
+    pub(crate) fn main_group(&self) -> Option<&'a Group> {
+        self.batch().or_else(|| self.groups.first().map(|&(_, group)| group))
+    }
+
+    fn largest_share(&self) -> String {
+        let whole = duration(self.tree.duration());
+        match self.shares.first() {
+            None => format!("{} took no time that its clock shows", crate::words::named(&self.tree.spans[self.root])),
+            Some(share) => {
+                let has_children = !self.tree.children[share.span].is_empty();
+                let own = if has_children { " itself" } else { "" };
+                let (what, service) = (name(&share.name), name(&share.service));
+                format!("{what} of {service}{own} took {} of the {whole}", percent(share.share))
+            }
         }
-        _ => "One call at a time: nothing ran side by side (1.0×).".to_owned(),
     }
-}
 
-/// Number and name: "10 rolls", "3 × GET /dice", "4 calls".
-pub(crate) fn calls(siblings: &Siblings<'_>) -> String {
-    let count = siblings.count;
-    match siblings.likeness {
-        Likeness::Mixed => format!("{count} calls"),
-        Likeness::Named(name) => format!("{count} × {name}"),
-        Likeness::Numbered(stem) => {
-            let word = stem.rsplit([' ', '_', '-', '.', '/', ':']).next().unwrap_or(stem);
-            let is_word = !word.is_empty() && word.chars().all(|c| c.is_lowercase());
-            if is_word { format!("{count} {}", plural(word)) } else { format!("{count} × {stem}") }
+    /// At most two other groups with 5 % of the critical path or more.
+    fn groups_that_matter(&self, batch: Option<&Group>) -> Option<String> {
+        let told = |group: &Group| batch.is_some_and(|batch| std::ptr::eq(batch, group));
+        let least = self.tree.duration().div_ceil(20).max(1);
+        let matters = |&&(weight, group): &&(u64, &Group)| weight >= least && group.count >= 3 && !told(group);
+        let matter = self.groups.iter().filter(matters).take(MOST_GROUPS);
+        let clauses: Vec<String> = matter.map(|&(_, group)| self.how_it_ran(group)).collect();
+        (!clauses.is_empty()).then(|| clauses.join("; "))
+    }
+
+    fn how_it_ran(&self, group: &Group) -> String {
+        // Without the durations that cancelled ones would have had, nothing is known of a gain.
+        match group.members.iter().filter(|&&i| self.tree.cancelled[i]).count() {
+            0 => how_it_ran(group),
+            cancelled => format!("{cancelled} of {} were cancelled", calls(group)),
         }
     }
-}
 
-fn plural(word: &str) -> String {
-    match word.strip_suffix('y') {
-        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
-        _ if word.ends_with(['s', 'x', 'z']) || word.ends_with("ch") || word.ends_with("sh") => format!("{word}es"),
-        _ => format!("{word}s"),
+    fn flags(&self) -> Vec<String> {
+        let tree = self.tree;
+        let mut flags = Vec::new();
+        match tree.missing_parents {
+            0 => {}
+            1 => flags.push("the parent of one span is missing".to_owned()),
+            n => flags.push(format!("the parents of {} are missing", spans(n))),
+        }
+        if tree.early_children > 0 {
+            let n = tree.early_children;
+            let (begin, parents) = if n == 1 { ("begins", "its parent") } else { ("begin", "their parents") };
+            flags.push(format!("{} {begin} before {parents}, so clocks disagree", spans(n)));
+        }
+        flags
     }
 }
 
-/// Nanoseconds as text, with two significant digits, in seconds from 0.1 s up.
-fn rounded(nanos: u64) -> String {
-    let (value, unit) = match nanos {
-        0..1_000 => return format!("{nanos} ns"),
-        1_000..1_000_000 => (nanos as f64 / 1e3, "µs"),
-        1_000_000..100_000_000 => (nanos as f64 / 1e6, "ms"),
-        _ => (nanos as f64 / 1e9, "s"),
+/// What running at the same time gained.
+fn gain(batch: &Group) -> String {
+    let (what, wall, sum) = (calls(batch), duration(batch.wall), duration(batch.sum));
+    let width = match batch.peak_concurrency {
+        peak if peak < batch.count => format!(", {} at a time,", number(peak)),
+        _ => String::new(),
     };
-    match value {
-        ..1.0 => format!("{value:.2} {unit}"),
-        1.0..10.0 => format!("{value:.1} {unit}"),
-        _ => format!("{value:.0} {unit}"),
+    format!(
+        "{what}{width} took {wall}; one after the other they would have taken {sum}: {:.1} times faster",
+        batch.speedup()
+    )
+}
+
+fn how_it_ran(group: &Group) -> String {
+    let (what, wall) = (calls(group), duration(group.wall));
+    match group.peak_concurrency {
+        1 => {
+            let (sum, slowest) = (duration(group.sum), duration(group.slowest));
+            format!("{what} ran one after the other and took {sum} (together at least {slowest})")
+        }
+        peak if peak < group.count => format!("{what} ran up to {} at a time and took {wall}", number(peak)),
+        _ if group.gained() => {
+            format!("{what} ran together and took {wall}, {:.1} times faster than one after the other", group.speedup())
+        }
+        _ => format!("{what} ran together and took {wall}"),
     }
+}
+
+/// Clauses as sentences: each of `begin` is one, those of `end` share what is left.
+fn in_sentences(begin: Vec<String>, mut end: Vec<String>) -> String {
+    let left = MOST.saturating_sub(begin.len()).max(1);
+    if end.len() > left {
+        let rest = end.split_off(left - 1);
+        end.push(rest.join("; "));
+    }
+    begin.iter().chain(&end).map(|clause| sentence(clause)).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tree::tests::{failed, named, node};
-
-    const MS: u64 = 1_000_000;
-
-    fn say(nodes: Vec<crate::tree::Node<'_>>) -> String {
-        let tree = Tree::new(nodes);
-        verdict(&tree, &Analysis::of(&tree))
-    }
-
-    #[test]
-    fn concurrent_batch_says_its_speedup_and_its_last_roll() {
-        let names: Vec<String> = (0..10).map(|i| format!("async_roll_{i}")).collect();
-        let mut nodes = vec![node(1, 0, 0, 961 * MS)];
-        for ((number, name), length) in (2..).zip(&names).zip([540, 300, 700, 500, 420, 610, 80, 960, 770, 520]) {
-            nodes.push(named(name, node(number, 1, 0, length * MS)));
-        }
-        let expected = "10 rolls took 0.96 s; one after the other they would have taken 5.4 s: 5.6 times faster. \
-                        async_roll_7 decided the end.";
-        assert_eq!(say(nodes.clone()), expected);
-        nodes[3] = failed(nodes[3].clone());
-        assert_eq!(say(nodes), format!("{expected} 1 of them failed."));
-    }
-
-    #[test]
-    fn cancelled_batch_says_how_many_were_cancelled() {
-        let mut nodes = vec![node(1, 0, 0, 390 * MS)];
-        nodes.extend([200, 390, 385].into_iter().zip(2..).map(|(end, n)| named("roll", node(n, 1, 0, end * MS))));
-        (nodes[2].cancelled, nodes[3].cancelled) = (true, true);
-        assert_eq!(
-            say(nodes),
-            "3 × roll had begun when it ended, after 0.39 s: 2 of them cancelled, as nobody waited any more."
-        );
-    }
-
-    #[test]
-    fn waves_say_their_width_and_sequential_rolls_that_nothing_was_gained() {
-        let at = |times: [(u64, u64); 4]| {
-            let names = ["roll_0", "roll_1", "roll_2", "roll_3"];
-            let mut nodes = vec![node(1, 0, 0, 2000 * MS)];
-            nodes.extend(
-                (2..).zip(names).zip(times).map(|((n, name), (from, to))| named(name, node(n, 1, from * MS, to * MS))),
-            );
-            say(nodes)
-        };
-        assert_eq!(
-            at([(0, 400), (0, 500), (500, 900), (500, 1000)]),
-            "4 rolls, at most 2 at once, took 1.0 s; one after the other they would have taken 1.8 s: 1.8 times faster. \
-             roll_3 decided the end."
-        );
-        assert_eq!(
-            at([(0, 100), (100, 200), (200, 300), (300, 1400)]),
-            "4 rolls took 1.4 s, one after the other: no two overlapped, so nothing was gained (1.0×)."
-        );
-        assert_eq!(
-            at([(0, 10), (1000, 1010), (1005, 1015), (1100, 1110)]),
-            "4 rolls, at most 2 at once, took 1.1 s; one after the other they would have taken 40 ms: \
-             no gain (0.0×). roll_3 decided the end."
-        );
-    }
-
-    #[test]
-    fn chain_of_calls_says_where_the_time_was_spent() {
-        let chain = vec![
-            named("GET /roll", node(1, 0, 0, 520 * MS)),
-            named("GET", node(2, 1, 10 * MS, 510 * MS)),
-            named("GET /roll", node(3, 2, 20 * MS, 500 * MS)),
-        ];
-        let mut chain = chain;
-        chain[2].service = "dice-roller";
-        assert_eq!(
-            say(chain),
-            "One call at a time: nothing ran side by side, so there was nothing to gain (1.0×). \
-             0.48 s of 0.52 s was spent in GET /roll (dice-roller)."
-        );
-        assert_eq!(say(vec![node(1, 0, 0, 5)]), "One call at a time: nothing ran side by side (1.0×).");
-        assert_eq!(say(vec![node(2, 1, 0, 5)]), "One call at a time: nothing ran side by side (1.0×).");
-    }
-
-    #[test]
-    fn calls_are_named_by_the_plural_of_their_last_word() {
-        let three = |name: &'static str| {
-            let set = |n| named(name, node(n, 1, 0, 5));
-            let tree = Tree::new(vec![set(2), set(3), set(4)]);
-            calls(&Analysis::of(&tree).siblings.expect("siblings"))
-        };
-        assert_eq!(three("async_roll_1"), "3 rolls");
-        assert_eq!(three("run query 1"), "3 queries");
-        assert_eq!(three("batch-1"), "3 batches");
-        assert_eq!(three("GET 1"), "3 × GET");
-        assert_eq!(three("GET /dice"), "3 × GET /dice");
-    }
-
-    #[test]
-    fn durations_have_two_significant_digits() {
-        let said: Vec<String> = [0, 999, 1_500, 20_000, 7 * MS, 99 * MS, 100 * MS, 963 * MS, 5_400 * MS, 61_000 * MS]
-            .into_iter()
-            .map(rounded)
-            .collect();
-        assert_eq!(said, ["0 ns", "999 ns", "1.5 µs", "20 µs", "7.0 ms", "99 ms", "0.10 s", "0.96 s", "5.4 s", "61 s"]);
-    }
-}
+mod tests;

@@ -9,21 +9,18 @@
 //! 2. `ingest` receives OTLP over HTTP; `body` reads the request within limits; `decode` makes spans of it, by `wire`.
 //! 3. `store` keeps the spans: `trace` is one trace, `span` one span, `attributes` its attributes, `ids` its ids; `texts`
 //!    holds texts that repeat once, `shares` counts what traces share, `weight` knows what a heap block takes.
-//! 4. `tree` finds parents and children; `analysis` finds concurrent siblings; `critical_path` finds the spans that
-//!    decided the duration; `sentence` describes the result.
-//! 5. `app` has the routes of the page and query port: `page` serves the HTML pages; `list`, `view` and `map` make the
-//!    JSON that they draw.
+//! 4. `analysis` hands a trace to the crate `trace-analysis`: critical path, groups, errors, sentence, comparison.
+//! 5. `app` has the routes of the page and query port: `page` serves the HTML pages; `list`, `view`, `compare_view` and
+//!    `map` make the JSON that they draw.
 //! 6. `query` is Tempo's API: `search` and `traceql` find traces, `tags` lists attributes, `tempo_json` writes JSON as
 //!    Tempo does.
 
-#[path = "../../trace-analysis/src/analysis.rs"]
 mod analysis;
 mod app;
 mod attributes;
 mod body;
+mod compare_view;
 mod config;
-#[path = "../../trace-analysis/src/critical_path.rs"]
-mod critical_path;
 mod decode;
 mod ids;
 mod ingest;
@@ -34,8 +31,6 @@ mod page;
 mod query;
 mod run;
 mod search;
-#[path = "../../trace-analysis/src/sentence.rs"]
-mod sentence;
 mod shares;
 mod span;
 mod store;
@@ -44,8 +39,6 @@ mod tempo_json;
 mod texts;
 mod trace;
 mod traceql;
-#[path = "../../trace-analysis/src/tree.rs"]
-mod tree;
 mod view;
 mod weight;
 mod wire;

@@ -15,7 +15,7 @@ use crate::list::{self, Filter};
 use crate::query::QueryError;
 use crate::store::Store;
 use crate::trace::Trace;
-use crate::{map, tempo_json, view};
+use crate::{compare_view, map, tempo_json, view};
 
 const LIST: &str = concat!(include_str!("../assets/head.html"), include_str!("../assets/list.html"));
 const TRACE: &str = concat!(include_str!("../assets/head.html"), include_str!("../assets/trace.html"));
@@ -56,6 +56,7 @@ pub(crate) fn routes() -> Router<Arc<Store>> {
         .route("/view/traces/{id}/map", get(map_of_one))
         .route("/view/traces/{id}/otlp.json", get(download))
         .route("/view/traces/{id}/spans/{span}", get(details))
+        .route("/view/compare/{a}/{b}", get(compare))
         .route("/view/map", get(map_of_all));
     MODULES.into_iter().fold(pages, |pages, (path, text)| pages.route(path, file(JS, text)))
 }
@@ -118,6 +119,13 @@ async fn details(State(store): State<Arc<Store>>, Path((id, span)): Path<(String
     let span = SpanId::from_hex(&span);
     let found = trace.zip(span).and_then(|(trace, span)| Some(view::details(&trace, trace.spans.get(&span)?)));
     Json(found.unwrap_or_default())
+}
+
+/// 200 also where a trace is unknown: it may arrive later, and the other one is drawn meanwhile.
+async fn compare(State(store): State<Arc<Store>>, Path((a, b)): Path<(String, String)>) -> Json<Value> {
+    let find = |id: &str| TraceId::from_hex(id).ok().and_then(|id| store.get(id));
+    let (a, b) = (find(&a), find(&b));
+    Json(compare_view::comparison(a.as_deref(), b.as_deref()))
 }
 
 async fn map_of_all(State(store): State<Arc<Store>>) -> Json<Value> {

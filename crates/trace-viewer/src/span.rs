@@ -216,18 +216,6 @@ impl StoredSpan {
         self.status() == StatusCode::Error
     }
 
-    /// Whether it is a CLIENT span without a response and without an error.
-    pub(crate) fn is_call_without_outcome(&self) -> bool {
-        let has = |name| self.attribute(name).is_some();
-        let is_http_call = self.kind() == SpanKind::Client && has("http.request.method");
-        is_http_call && !self.failed() && !has("http.response.status_code")
-    }
-
-    /// Whether it ended because its client went away.
-    pub(crate) fn cancelled(&self) -> bool {
-        matches!(self.attribute("error.type"), Some(Value::Text(kind)) if kind == "cancelled")
-    }
-
     /// The span as OTLP has it.
     pub(crate) fn to_otlp(&self, trace: TraceId) -> Span {
         let rest = self.rest.as_deref();

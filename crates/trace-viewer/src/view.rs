@@ -4,23 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::analysis::Analysis;
+use crate::analysis::{report, settled, tree};
 use crate::attributes::{Attribute, plain};
 use crate::ids::SpanId;
 use crate::list::summary;
 use crate::map;
-use crate::sentence;
 use crate::span::{LogRecord, StoredSpan};
 use crate::trace::Trace;
 use crate::traceql;
-use crate::tree::Tree;
-
-/// When nothing has arrived for a trace in this time, nothing more is expected: exporters send every few seconds.
-const SETTLED_AFTER: Duration = Duration::from_secs(15);
 
 /// Rows of a waterfall; the page says how many more there are.
 const MOST_ROWS: usize = 10_000;
@@ -34,22 +28,20 @@ const MOST_CHARACTERS: usize = 5_000;
 /// Events and log records marked on a bar; the details list them.
 const MOST_MARKS: usize = 40;
 
-/// A trace as a waterfall: figures, sentence, and a row for each span; without them if nothing changed after revision
-/// `since`.
+/// A trace as a waterfall: what `dice show --json` prints of it, with the sentence as `verdict`, and a row for each span;
+/// without them if nothing changed after revision `since`.
 pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
-    let settled = trace.updated.elapsed() > SETTLED_AFTER;
+    let settled = settled(trace);
     if trace.revision <= since {
         return json!({"known": true, "revision": trace.revision, "settled": settled});
     }
-    let tree = Tree::of(trace);
-    let analysis = Analysis::of(&tree);
+    let tree = tree(trace);
+    let report = report(trace, &tree);
     let spans: Vec<&Arc<StoredSpan>> = trace.spans.values().collect();
     let start = trace.start();
     let mut critical = BTreeMap::<usize, Vec<[u64; 2]>>::new();
-    // What arrives later may change it.
-    let arriving = !settled && !tree.is_complete();
-    for segment in analysis.path.iter().filter(|_| !arriving) {
-        critical.entry(segment.node).or_default().push([segment.from - start, segment.to - start]);
+    for segment in &report.path.segments {
+        critical.entry(segment.span).or_default().push([segment.from - start, segment.to - start]);
     }
     let mut logged = BTreeMap::<SpanId, Vec<u64>>::new();
     for line in &trace.logs {
@@ -57,13 +49,9 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
             logged.entry(id).or_default().push(line.time);
         }
     }
-    let mut parents = vec![None; spans.len()];
-    for (parent, children) in tree.children.iter().enumerate() {
-        children.iter().for_each(|&child| parents[child] = Some(parent));
-    }
     let row = |&(i, depth): &(usize, usize)| {
         let stored = spans[i];
-        let before = parents[i].map_or(0, |parent: usize| spans[parent].start().saturating_sub(stored.start()));
+        let before = tree.parents[i].map_or(0, |parent| spans[parent].start().saturating_sub(stored.start()));
         let happened = stored.events().iter().map(|event| event.time);
         let happened = happened.chain(logged.get(&stored.id).into_iter().flatten().copied());
         let within = happened.filter(|at| (stored.start()..=stored.end()).contains(at));
@@ -77,22 +65,23 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
             "start": stored.start() - start,
             "duration": stored.end() - stored.start(),
             "failed": stored.failed(),
-            "cancelled": tree.nodes[i].cancelled,
+            "cancelled": tree.cancelled[i],
             "to": callee(stored, tree.children[i].iter().map(|&child| spans[child])),
-            "orphan": parents[i].is_none() && stored.parent().is_some(),
+            "orphan": tree.parents[i].is_none() && stored.parent().is_some(),
             "before": before,
             "marks": marks,
             "critical": critical.get(&i),
         })
     };
-    let siblings = analysis.siblings.as_ref().map(|siblings| {
+    let siblings = report.main_group.as_ref().map(|group| {
+        let steps = trace_analysis::steps(&tree, &group.members);
         json!({
-            "what": sentence::calls(siblings),
-            "wall": siblings.wall,
-            "sum": siblings.sum,
-            "speedup": siblings.speedup(),
-            "peak": siblings.peak,
-            "steps": siblings.steps.iter().map(|(at, active)| json!([at - start, active])).collect::<Value>(),
+            "what": trace_analysis::calls(group),
+            "wall": group.wall,
+            "sum": group.sum,
+            "speedup": group.speedup(),
+            "peak": group.peak_concurrency,
+            "steps": steps.iter().map(|(at, active)| json!([at - start, active])).collect::<Value>(),
         })
     });
     json!({
@@ -100,11 +89,15 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
         "revision": trace.revision,
         "complete": tree.is_complete(),
         "settled": settled,
-        "arriving": arriving,
+        "arriving": report.flags.arriving,
         "has_root": tree.has_root,
-        "orphans": tree.orphans,
+        "orphans": tree.missing_parents,
         "refused": trace.refused,
-        "verdict": sentence::verdict(&tree, &analysis),
+        "verdict": report.sentence,
+        "critical_path": report.critical_path,
+        "groups": report.groups,
+        "errors": report.errors,
+        "flags": report.flags,
         "siblings": siblings,
         "trace": summary(trace),
         "rows": tree.order.iter().take(MOST_ROWS).map(row).collect::<Value>(),

@@ -81,8 +81,13 @@ fn waterfall_has_figures_rows_and_critical_path() {
     assert_eq!(
         view["verdict"],
         "3 rolls took 0.98 s; one after the other they would have taken 1.8 s: 1.8 times faster. \
-         async_roll_1 decided the end. 1 of them failed."
+         async_roll_1 of dice-roller took 98 % of the 1.0 s. \
+         One failure was handled: async_roll_2 of dice-roller: Die 'risky' failed."
     );
+    assert_eq!(view["critical_path"][0]["name"], "async_roll_1");
+    assert_eq!((&view["groups"][0]["name"], &view["groups"][0]["count"]), (&json!("async_roll_*"), &json!(3)));
+    assert_eq!(view["errors"][0]["span_id"], "0000000000000008");
+    assert_eq!(view["flags"], json!({"arriving": false, "missing_parents": 0, "early_children": 0}));
     assert_eq!(view["siblings"]["peak"], 3);
     assert_eq!(view["siblings"]["sum"], 1_778_000_000u64);
     assert_eq!(view["siblings"]["wall"], 978_000_000u64);
@@ -127,6 +132,8 @@ fn trace_is_incomplete_until_its_root_span_arrives() {
     assert_eq!((&view["complete"], &view["has_root"], &view["settled"]), (&json!(false), &json!(false), &json!(false)));
     assert_eq!((&view["arriving"], &view["orphans"]), (&json!(true), &json!(1)));
     assert_eq!((&view["rows"][0]["orphan"], &view["rows"][0]["critical"]), (&json!(true), &Value::Null));
+    assert_eq!(view["verdict"], "This trace is still arriving: one span is here, others are missing.");
+    assert_eq!(view["critical_path"], json!([]));
     viewer.send("frontend", &[span(&trace, 1, 0, "GET /roll", 0, 5)]);
     let view = viewer.json(&path);
     assert_eq!((&view["complete"], &view["arriving"]), (&json!(true), &json!(false)));
