@@ -57,6 +57,14 @@ pub(crate) fn plain(value: &Value) -> Json {
     }
 }
 
+/// A value as text.
+pub(crate) fn text(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.to_string(),
+        other => plain(other).to_string(),
+    }
+}
+
 /// Attributes as OTLP has them.
 pub(crate) fn to_otlp(attributes: &[Attribute]) -> Vec<KeyValue> {
     let pair = |pair: &Attribute| KeyValue {
