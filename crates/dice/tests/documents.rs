@@ -1,9 +1,12 @@
 //! Checks what the documents say about the repository's files: each one that they name exists, and what README gives to
-//! read for copying the instrumentation is as short as it says.
+//! read for copying the instrumentation is as short as it says. The diffs of CONTRIBUTING can be applied, and the recipes
+//! of the justfile are the commands of README and QUICK-START.
 #![allow(clippy::unwrap_used)] // a panic is how a test reports
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 const EXTENSIONS: [&str; 9] = [".rs", ".md", ".js", ".css", ".html", ".json", ".toml", ".yml", ".yaml"];
 
@@ -13,10 +16,35 @@ fn root() -> PathBuf {
 
 fn documents() -> Vec<PathBuf> {
     let root = root();
-    let named = ["README.md", "QUICK-START.md", "SIGNALS.md", "grafana-dashboards/DASHBOARD-SPEC.md"];
+    let named = [
+        "README.md",
+        "QUICK-START.md",
+        "SIGNALS.md",
+        "grafana-dashboards/DASHBOARD-SPEC.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+    ];
     let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let docs = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
     named.into_iter().map(|name| root.join(name)).chain(docs).collect()
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// The diffs in a document, and the document without them.
+fn diffs(text: &str) -> (Vec<&str>, String) {
+    let mut parts = text.split("```diff\n");
+    let mut rest = parts.next().unwrap().to_owned();
+    let diffs = parts.map(|part| {
+        let (diff, after) = part.split_once("\n```\n").unwrap();
+        rest += after;
+        &part[..=diff.len()]
+    });
+    let diffs = diffs.collect();
+    (diffs, rest)
 }
 
 /// All files under `folder`, without hidden ones and what builds leave behind.
@@ -47,7 +75,7 @@ fn every_named_file_exists() {
     let all = files(&root());
     let (mut missing, mut found) = (Vec::new(), 0);
     for document in documents() {
-        for line in fs::read_to_string(&document).unwrap().lines() {
+        for line in diffs(&fs::read_to_string(&document).unwrap()).1.lines() {
             let folder = crate_of_row(line).unwrap_or_default();
             for name in names(line) {
                 match all.iter().any(|file| file.starts_with(&folder) && file.ends_with(name)) {
@@ -103,4 +131,58 @@ fn reliability_names_tests_that_exist() {
     for part in parts {
         assert!(tests.iter().any(|test| test.contains(part)), "no test has '{part}' in its name: {tests:?}");
     }
+}
+
+/// `.ci/contributing` also compiles the result and runs its tests.
+#[test]
+fn diffs_of_contributing_can_be_applied_one_after_the_other() {
+    let git = test_support::skip::runs(Command::new("git").arg("--version"), "Debian: apt-get install git");
+    if test_support::skip::unless(git, "CI").is_none() {
+        return;
+    }
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("contributing");
+    let _ = fs::remove_dir_all(&copy); // of the run before
+    fs::create_dir_all(&copy).unwrap();
+    let text = read("CONTRIBUTING.md");
+    let (diffs, _) = diffs(&text);
+    assert_eq!(diffs.len(), 3, "a parameter, a metric, a service");
+    for diff in diffs {
+        for file in diff.lines().filter_map(|line| line.strip_prefix("--- a/")) {
+            if !copy.join(file).exists() {
+                fs::create_dir_all(copy.join(file).parent().unwrap()).unwrap();
+                fs::copy(root().join(file), copy.join(file)).unwrap();
+            }
+        }
+        // Not as a part of the repository that the copy may be in: git would skip all files of the diff.
+        let mut apply = Command::new("git");
+        apply.args(["apply", "-"]).current_dir(&copy).env("GIT_CEILING_DIRECTORIES", copy.parent().unwrap());
+        let mut apply = apply.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        apply.stdin.take().unwrap().write_all(diff.as_bytes()).unwrap();
+        let output = apply.wait_with_output().unwrap();
+        assert!(output.status.success(), "{diff}\n{}", String::from_utf8_lossy(&output.stderr));
+        let added = diff.lines().find_map(|line| line.strip_prefix("+++ b/")).unwrap();
+        let line = diff.lines().find(|line| line.starts_with('+') && !line.starts_with("+++")).unwrap();
+        assert!(fs::read_to_string(copy.join(added)).unwrap().contains(&line[1..]), "not applied: {line}");
+    }
+}
+
+#[test]
+fn recipes_of_the_justfile_are_commands_of_the_documents() {
+    let documents = read("README.md") + &read("QUICK-START.md");
+    let justfile = read("justfile");
+    let recipes = justfile.lines().filter_map(|line| line.strip_prefix("    ")).filter(|line| !line.starts_with('@'));
+    let recipes: Vec<_> = recipes.map(|line| line.split("{{").next().unwrap().trim()).collect();
+    for recipe in &recipes {
+        assert!(documents.contains(recipe), "README.md and QUICK-START.md do not name the justfile's '{recipe}'");
+    }
+    let commands = documents.lines().filter(|line| line.starts_with("cargo ") || line.starts_with("docker "));
+    let (mut commands, mut without) = (commands.peekable(), Vec::new());
+    assert!(commands.peek().is_some());
+    for command in commands {
+        let command = command.split('#').next().unwrap().trim();
+        if !recipes.iter().any(|recipe| command.starts_with(recipe)) {
+            without.push(command);
+        }
+    }
+    assert!(without.is_empty(), "the justfile has no recipe for {without:?}");
 }
