@@ -39,3 +39,8 @@ pub use query::{ALLOWED_TEXT, Parameters, Query, fault_of_text};
 pub use serve::{bind, stop_signal};
 pub use service::Service;
 pub use upstream::{Upstream, UpstreamError, get_request};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -5,7 +5,7 @@
 //! posts that come back.
 //!
 //! ```text
-//! PORT=5000 OTEL_TRACES_EXPORTER=none cargo run -p telemetry --example trace-context-service
+//! PORT=5000 OTEL_TRACES_EXPORTER=none cargo run -p dice-telemetry --example trace-context-service
 //! SERVICE_ENDPOINT=http://127.0.0.1:5000/test python3 trace-context/test/test.py   # github.com/w3c/trace-context
 //! ```
 

@@ -60,3 +60,8 @@ pub mod fuzzing {
         out
     }
 }
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
