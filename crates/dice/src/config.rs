@@ -13,13 +13,17 @@ pub(crate) struct Config {
     #[arg(long, env = "HOST", default_value = "127.0.0.1", value_parser = address)]
     pub(crate) host: IpAddr,
 
-    /// Added to every port (3200, 4318, 8106, 8107, 8108), so that two systems run side by side
+    /// Added to every port (3200, 4317, 4318, 8106, 8107, 8108), so that two systems run side by side
     #[arg(long, env = "PORT_OFFSET", default_value_t = 0, value_parser = within(0..=MAX_PORT_OFFSET))]
     pub(crate) port_offset: u16,
 
     /// Port that receives spans (OTLP over HTTP), before the offset
     #[arg(long, env = "OTLP_PORT", default_value_t = 4318, value_parser = within(1..=65_535_u16))]
     pub(crate) otlp_port: u16,
+
+    /// Port that receives spans (OTLP over gRPC), before the offset
+    #[arg(long, env = "OTLP_GRPC_PORT", default_value_t = 4317, value_parser = within(1..=65_535_u16))]
+    pub(crate) otlp_grpc_port: u16,
 
     /// OTLP receiver to use instead of the trace viewer, which is not started then
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = base_url)]

@@ -29,8 +29,8 @@ pub(crate) struct Part {
     pub(crate) address: SocketAddr,
     /// Where this machine reaches it, without a slash at the end.
     pub(crate) url: String,
-    /// Where it receives spans: the trace viewer does.
-    otlp_address: Option<SocketAddr>,
+    /// Where it receives spans, over HTTP and gRPC: the trace viewer does.
+    otlp_addresses: Vec<SocketAddr>,
 }
 
 impl System {
@@ -47,16 +47,18 @@ impl System {
         };
         let part = |service: &'static Service| {
             let address = at(service.port)?;
-            anyhow::Ok(Part { service, address, url: url(address), otlp_address: None })
+            anyhow::Ok(Part { service, address, url: url(address), otlp_addresses: Vec::new() })
         };
         let otlp_address = at(config.otlp_port)?;
-        let trace_viewer = Part { otlp_address: Some(otlp_address), ..part(&TRACE_VIEWER)? };
+        let otlp_grpc_address = at(config.otlp_grpc_port)?;
+        let trace_viewer = Part { otlp_addresses: vec![otlp_address, otlp_grpc_address], ..part(&TRACE_VIEWER)? };
         let (die_service, dice_roller, frontend) = (part(&DIE_SERVICE)?, part(&DICE_ROLLER)?, part(&FRONTEND)?);
 
         let (otlp, traces) = (&config.otel_exporter_otlp_endpoint, &config.otel_exporter_otlp_traces_endpoint);
         let mut environment = vec![
             ("HOST", config.host.to_string()),
             ("OTLP_PORT", otlp_address.port().to_string()),
+            ("OTLP_GRPC_PORT", otlp_grpc_address.port().to_string()),
             // Always JSON: the launcher makes it readable.
             ("LOG_FORMAT", "json".to_owned()),
             ("SHUTDOWN_GRACE_MS", config.shutdown_grace_ms.to_string()),
@@ -93,7 +95,7 @@ impl System {
         let mut held = Vec::new();
         for part in &self.parts {
             let name = part.service.name;
-            for address in [Some(part.address), part.otlp_address].into_iter().flatten() {
+            for &address in [part.address].iter().chain(&part.otlp_addresses) {
                 match TcpListener::bind(address) {
                     Ok(listener) => held.push(listener),
                     Err(error) if error.kind() == ErrorKind::AddrInUse => {

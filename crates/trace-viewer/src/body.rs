@@ -1,126 +1,134 @@
 //! Reads the body of an OTLP request: limited in size, in time, and in the memory of all bodies together.
 
 use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
-use axum::extract::Request;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
-use flate2::read::MultiGzDecoder;
+use axum::body::Body;
+use axum::http::StatusCode;
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use http_body_util::BodyExt;
-use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Largest body in bytes, before and after decompression: about 20,000 spans, where exporters send 512 at a time.
-const MAX_BODY: usize = 8 << 20;
+pub(crate) const MAX_BODY: usize = 8 << 20;
 
 /// A larger body is read and discarded up to this size. A client that still writes when the connection is closed would
 /// not see the response.
 const MAX_DISCARDED: usize = 64 << 20;
 
-/// What all bodies that are being read may take together, in bytes.
-pub(crate) const MAX_TOGETHER: usize = 64 << 20;
+/// What all bodies that are being read, or wait to be decoded, may take together, in bytes.
+const MAX_TOGETHER: usize = 32 << 20;
 
-/// Time limit for the body, and before that for its share of the memory. Exporters give up after 10 s.
+/// Time limit for the body. Exporters give up after 10 s.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The two forms of an OTLP message over HTTP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Encoding {
-    Protobuf,
-    Json,
-}
+/// How long a body waits for memory; when one waits, those that have not arrived in this time give up theirs.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Status and reason of a request that is refused.
 pub(crate) type Refusal = (StatusCode, String);
 
-/// Reads the body and decompresses it. `memory` has a permit for each byte that bodies may take together.
-///
-/// # Errors
-/// The body is too large, too slow, incomplete or not gzip, or there is no memory for it.
-pub(crate) async fn read(request: Request, memory: &Semaphore) -> Result<Vec<u8>, Refusal> {
-    let gzipped = is_gzipped(request.headers())?;
-    let length = request.body().size_hint().exact().map_or(MAX_BODY, |length| length as usize);
-    // A compressed body may become as large as is allowed.
-    let needed = if gzipped { MAX_BODY } else { length.min(MAX_BODY) };
-    let busy = |_| (StatusCode::SERVICE_UNAVAILABLE, "too many bodies at once; send it again".to_owned());
-    let permit = tokio::time::timeout(TIMEOUT, memory.acquire_many(needed as u32)).await.map_err(busy)?;
-    let _permit = permit.map_err(|_| (StatusCode::SERVICE_UNAVAILABLE, "stopping".to_owned()))?;
-
-    let slow = |_| (StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 10 s".to_owned());
-    let body = tokio::time::timeout(TIMEOUT, collect(request.into_body())).await.map_err(slow)??;
-    if gzipped { decompress(&body) } else { Ok(body) }
+/// How a body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compression {
+    None,
+    Gzip,
+    /// With the header of zlib, as HTTP means it (RFC 9110, section 8.4.1.2).
+    Deflate,
 }
 
-/// The message in protobuf.
-///
-/// # Errors
-/// The body is not such a message in JSON.
-pub(crate) fn protobuf<M: prost::Message + DeserializeOwned>(
-    encoding: Encoding,
-    body: Vec<u8>,
-) -> Result<Vec<u8>, Refusal> {
-    match encoding {
-        Encoding::Protobuf => Ok(body),
-        // serde would accept a list for a struct.
-        Encoding::Json if !body.trim_ascii_start().starts_with(b"{") => Err(not_otlp("expected an object")),
-        Encoding::Json => match serde_json::from_slice::<M>(&body) {
-            Ok(message) => Ok(message.encode_to_vec()),
-            Err(error) => Err(not_otlp(&error.to_string())),
-        },
+/// The memory of all bodies.
+pub(crate) struct Memory {
+    /// A permit for each byte.
+    bytes: Arc<Semaphore>,
+    is_short: Notify,
+}
+
+/// A body, and its share of the memory until it is dropped.
+pub(crate) struct Held {
+    pub(crate) bytes: Vec<u8>,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { bytes: Arc::new(Semaphore::new(MAX_TOGETHER)), is_short: Notify::new() }
     }
 }
 
-/// The response to what is no OTLP message.
-pub(crate) fn not_otlp(error: &str) -> Refusal {
-    (StatusCode::BAD_REQUEST, format!("not an OTLP message: {error}"))
-}
-
-/// The encoding that the content type names.
-pub(crate) fn encoding(headers: &HeaderMap) -> Option<Encoding> {
-    let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    match content_type.split(';').next()?.trim().to_ascii_lowercase().as_str() {
-        "application/x-protobuf" => Some(Encoding::Protobuf),
-        "application/json" => Some(Encoding::Json),
-        _ => None,
+impl Memory {
+    /// Reads a body of at most `limit` bytes. It takes memory only for what has arrived, so that a slow sender does not
+    /// hold what others need.
+    ///
+    /// # Errors
+    /// The body is too large, too slow or incomplete, or there is no memory for it.
+    pub(crate) async fn read(&self, mut body: Body, limit: usize) -> Result<Held, Refusal> {
+        let start = Instant::now();
+        let (mut kept, mut share, mut seen) = (Vec::new(), None::<OwnedSemaphorePermit>, 0);
+        loop {
+            let frame = tokio::select! {
+                frame = timeout_at(start + TIMEOUT, body.frame()) => frame.map_err(|_| slow())?,
+                () = self.is_short.notified(), if share.is_some() && start.elapsed() > PATIENCE => return Err(busy()),
+            };
+            let Some(frame) = frame else { break };
+            let frame = frame.map_err(|error| (StatusCode::BAD_REQUEST, format!("the body broke off: {error}")))?;
+            let data = frame.into_data().unwrap_or_default();
+            seen += data.len();
+            if seen <= limit {
+                let more = self.take(data.len()).await?;
+                match &mut share {
+                    Some(share) => share.merge(more),
+                    None => share = Some(more),
+                }
+                kept.extend_from_slice(&data);
+            } else if seen <= MAX_DISCARDED {
+                (kept, share) = (Vec::new(), None);
+            } else {
+                break;
+            }
+        }
+        if seen > limit { Err(too_large(limit)) } else { Ok(Held { bytes: kept, _share: share }) }
     }
-}
 
-fn is_gzipped(headers: &HeaderMap) -> Result<bool, Refusal> {
-    match headers.get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
-        None | Some(b"" | b"identity") => Ok(false),
-        Some(b"gzip") => Ok(true),
-        Some(_) => Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "supported content encodings: gzip, identity".to_owned())),
-    }
-}
-
-async fn collect(mut body: Body) -> Result<Vec<u8>, Refusal> {
-    let (mut kept, mut seen) = (Vec::new(), 0);
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| (StatusCode::BAD_REQUEST, format!("the body broke off: {error}")))?;
-        let data = frame.into_data().unwrap_or_default();
-        seen += data.len();
-        if seen <= MAX_BODY {
-            kept.extend_from_slice(&data);
-        } else if seen <= MAX_DISCARDED {
-            kept = Vec::new();
-        } else {
-            break;
+    async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        // A frame is far smaller than the memory of all.
+        let bytes = bytes as u32;
+        if let Ok(share) = self.bytes.clone().try_acquire_many_owned(bytes) {
+            return Ok(share);
+        }
+        self.is_short.notify_waiters();
+        match timeout(PATIENCE, self.bytes.clone().acquire_many_owned(bytes)).await {
+            Ok(Ok(share)) => Ok(share),
+            _ => Err(busy()),
         }
     }
-    if seen > MAX_BODY { Err(too_large()) } else { Ok(kept) }
 }
 
-fn decompress(gzipped: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let mut body = Vec::new();
-    MultiGzDecoder::new(gzipped)
-        .take(MAX_BODY as u64 + 1)
-        .read_to_end(&mut body)
-        .map_err(|error| (StatusCode::BAD_REQUEST, format!("the body is not gzip: {error}")))?;
-    if body.len() > MAX_BODY { Err(too_large()) } else { Ok(body) }
+/// Decompresses a body.
+///
+/// # Errors
+/// It becomes too large, or is not so compressed.
+pub(crate) fn unpack(packed: &[u8], compression: Compression) -> Result<Vec<u8>, Refusal> {
+    let (mut body, most) = (Vec::new(), MAX_BODY as u64 + 1);
+    let (read, name) = match compression {
+        Compression::None => (Ok(0), ""),
+        Compression::Gzip => (MultiGzDecoder::new(packed).take(most).read_to_end(&mut body), "gzip"),
+        Compression::Deflate => (ZlibDecoder::new(packed).take(most).read_to_end(&mut body), "deflate"),
+    };
+    read.map_err(|error| (StatusCode::BAD_REQUEST, format!("the body is not {name}: {error}")))?;
+    if body.len() > MAX_BODY { Err(too_large(MAX_BODY)) } else { Ok(body) }
 }
 
-fn too_large() -> Refusal {
-    (StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {MAX_BODY} bytes"))
+fn busy() -> Refusal {
+    (StatusCode::SERVICE_UNAVAILABLE, "too many bodies at once; send it again".to_owned())
+}
+
+fn slow() -> Refusal {
+    (StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 10 s".to_owned())
+}
+
+fn too_large(limit: usize) -> Refusal {
+    (StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {limit} bytes"))
 }

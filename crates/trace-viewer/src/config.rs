@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use axum::http::uri::Authority;
 use service::settings::within;
 use telemetry::settings::LogFormat;
 
@@ -20,6 +21,18 @@ pub struct Config {
     /// Port that receives OTLP over HTTP (/v1/traces, /v1/logs); 0 takes any free one.
     #[arg(long, env = "OTLP_PORT", default_value_t = 4318, value_parser = within(0..=u16::MAX))]
     pub otlp_port: u16,
+
+    /// Port that receives OTLP over gRPC; 0 takes any free one.
+    #[arg(long, env = "OTLP_GRPC_PORT", default_value_t = 4317, value_parser = within(0..=u16::MAX))]
+    pub otlp_grpc_port: u16,
+
+    /// Names under which pages and queries are served, beside addresses and loopback names: a list with commas.
+    #[arg(long, env = "ALLOWED_HOSTS", value_delimiter = ',', value_parser = host_name)]
+    pub allowed_hosts: Vec<String>,
+
+    /// Origins whose pages may send OTLP, beside those on loopback: a list with commas.
+    #[arg(long, env = "CORS_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = origin)]
+    pub cors_allowed_origins: Vec<String>,
 
     /// Spans kept at most; the oldest whole traces are dropped first. One trace may take half of this.
     #[arg(long, env = "MAX_SPANS", default_value_t = 200_000, value_parser = at_least::<2>)]
@@ -40,6 +53,18 @@ pub struct Config {
 
 fn host(text: &str) -> Result<IpAddr, &'static str> {
     text.parse().map_err(|_| "allowed: an IP address such as 127.0.0.1 or 0.0.0.0")
+}
+
+fn host_name(text: &str) -> Result<String, &'static str> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let valid = !text.is_empty() && text.chars().all(is_name);
+    valid.then(|| text.to_owned()).ok_or("allowed: names such as viewer.example, without port")
+}
+
+fn origin(text: &str) -> Result<String, &'static str> {
+    let authority = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let valid = authority.is_some_and(|authority| !authority.contains('/') && authority.parse::<Authority>().is_ok());
+    valid.then(|| text.to_owned()).ok_or("allowed: origins such as https://app.example or http://app.example:8080")
 }
 
 fn at_least<const LEAST: usize>(text: &str) -> Result<usize, String> {
@@ -67,6 +92,9 @@ mod tests {
         let cases = [
             ("--port=70000", "allowed: a number from 0 to 65535"),
             ("--otlp-port=-x", "allowed: a number from 0 to 65535"),
+            ("--allowed-hosts=a,b:80", "allowed: names such as viewer.example"),
+            ("--cors-allowed-origins=app.example", "allowed: origins such as https://app.example"),
+            ("--cors-allowed-origins=https://app.example/", "allowed: origins such as https://app.example"),
             ("--max-spans=1", "allowed: a number from 2 up"),
             ("--host=localhost:80", "allowed: an IP address"),
             ("--rust-log=a=b=c", "allowed: a level"),

@@ -1,86 +1,158 @@
 //! Makes the stored form of spans and log records from an OTLP message in protobuf.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use smol_str::SmolStr;
 
 use crate::attributes::{self, Attribute, Value};
 use crate::ids::{SpanId, TraceId};
+use crate::origins::Origins;
 use crate::span::{Event, Link, LogRecord, Origin, Resource, Rest, Scope, StoredSpan};
-use crate::store::Batch;
+use crate::store::Store;
 use crate::texts::Texts;
 use crate::weight;
 use crate::wire::{Field, Fields, Malformed};
 
-/// Values in values, such as lists in lists: protobuf's own limit for messages in messages is 100.
-const DEEPEST: usize = 64;
+/// Spans that are stored at a time. The store makes place for them before the next ones are decoded, so that a message
+/// never takes more memory than the store may.
+const CHUNK: usize = 256;
 
-/// What a message holds, and how many of its spans have no valid id.
-pub(crate) type Decoded = (Vec<Batch>, usize);
+/// The same in bytes.
+const CHUNK_BYTES: usize = 1 << 20;
 
-/// Decodes messages, one at a time.
+/// What became of a message's spans or log records.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) kept: usize,
+    /// Their trace has its share of the store.
+    pub(crate) refused: usize,
+    pub(crate) without_id: usize,
+}
+
+/// Decodes messages, one at a time; `check` has seen them.
 #[derive(Default)]
 pub(crate) struct Decoder {
     texts: Texts,
+    origins: Origins,
     /// Heap memory of what is being decoded.
     weight: usize,
 }
 
+/// What was decoded and is not stored yet.
+struct Chunk<'a, T> {
+    store: &'a Store,
+    add: fn(&Store, Vec<(TraceId, T)>) -> usize,
+    items: Vec<(TraceId, T)>,
+    bytes: usize,
+    stored: Stored,
+}
+
+impl<'a, T> Chunk<'a, T> {
+    fn new(store: &'a Store, add: fn(&Store, Vec<(TraceId, T)>) -> usize) -> Self {
+        Self { store, add, items: Vec::new(), bytes: 0, stored: Stored::default() }
+    }
+
+    fn push(&mut self, item: (TraceId, T), bytes: usize) {
+        self.items.push(item);
+        self.bytes += bytes;
+        if self.items.len() >= CHUNK || self.bytes >= CHUNK_BYTES {
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) {
+        let items = std::mem::take(&mut self.items);
+        let count = items.len();
+        let refused = (self.add)(self.store, items);
+        self.bytes = 0;
+        self.stored.refused += refused;
+        self.stored.kept += count - refused;
+    }
+}
+
 impl Decoder {
-    /// The spans of an `ExportTraceServiceRequest`.
-    pub(crate) fn traces(&mut self, message: &[u8]) -> Result<Decoded, Malformed> {
-        let (mut batches, mut without_id) = (Vec::new(), 0);
+    /// Stores the spans of an `ExportTraceServiceRequest`.
+    pub(crate) fn traces(&mut self, message: &[u8], store: &Store) -> Result<Stored, Malformed> {
+        let mut chunk = Chunk::new(store, Store::add_spans);
         for resource_spans in messages(message, 1) {
             let resource_spans = resource_spans?;
-            let resource = messages(resource_spans, 1).last().transpose()?;
-            let resource = Arc::new(self.resource(resource.unwrap_or_default())?);
+            // Both are made with the first span: a scope without one costs nothing.
+            let mut resource = None;
             for scope_spans in messages(resource_spans, 2) {
                 let scope_spans = scope_spans?;
-                let mut by_trace = HashMap::<_, Vec<_>>::new();
-                // Made with the first span: a scope without one costs nothing.
                 let mut origin = None;
                 for span in messages(scope_spans, 2) {
                     let origin = match &origin {
                         Some(origin) => origin,
                         None => {
-                            let scope = messages(scope_spans, 1).last().transpose()?;
-                            origin.insert(Arc::new(self.origin(resource.clone(), scope.unwrap_or_default())?))
+                            let resource = match &resource {
+                                Some(resource) => resource,
+                                None => resource.insert(self.resource(last(resource_spans, 1)?)?),
+                            };
+                            origin.insert(self.origin(resource, last(scope_spans, 1)?)?)
                         }
                     };
                     match self.span(span?, origin)? {
-                        Some((trace, span)) => by_trace.entry(trace).or_default().push(span),
-                        None => without_id += 1,
+                        Some((trace, span)) => {
+                            let bytes = span.weight as usize;
+                            chunk.push((trace, span), bytes);
+                        }
+                        None => chunk.stored.without_id += 1,
                     }
                 }
-                batches.extend(by_trace.into_iter().map(|(trace, spans)| Batch { trace, spans, logs: Vec::new() }));
             }
         }
-        Ok((batches, without_id))
+        chunk.finish();
+        Ok(chunk.stored)
     }
 
-    /// The log records of an `ExportLogsServiceRequest`. Those outside of any trace are left out: no page would show them.
-    pub(crate) fn logs(&mut self, message: &[u8]) -> Result<Decoded, Malformed> {
-        let mut by_trace = HashMap::<_, Vec<_>>::new();
+    /// Stores the log records of an `ExportLogsServiceRequest`. Those outside of any trace are left out: no page would
+    /// show them.
+    pub(crate) fn logs(&mut self, message: &[u8], store: &Store) -> Result<Stored, Malformed> {
+        let mut chunk = Chunk::new(store, Store::add_logs);
         for resource_logs in messages(message, 1) {
             for scope_logs in messages(resource_logs?, 2) {
                 for record in messages(scope_logs?, 2) {
                     if let Some((trace, record)) = self.log_record(record?)? {
-                        by_trace.entry(trace).or_default().push(record);
+                        let bytes = record.weight as usize;
+                        chunk.push((trace, record), bytes);
                     }
                 }
             }
         }
-        let batches = by_trace.into_iter().map(|(trace, logs)| Batch { trace, spans: Vec::new(), logs });
-        Ok((batches.collect(), 0))
+        chunk.finish();
+        Ok(chunk.stored)
     }
 
-    fn resource(&mut self, message: &[u8]) -> Result<Resource, Malformed> {
+    /// The resource and its hash; the one of an earlier message, if that is still held.
+    fn resource(&mut self, message: &[u8]) -> Result<(u64, Arc<Resource>), Malformed> {
+        let hash = self.origins.hash(message);
+        if let Some(known) = self.origins.resources.get(hash) {
+            return Ok((hash, known));
+        }
+        let resource = Arc::new(self.new_resource(message)?);
+        self.origins.resources.put(hash, &resource);
+        Ok((hash, resource))
+    }
+
+    /// The same for a scope of this resource.
+    fn origin(&mut self, resource: &(u64, Arc<Resource>), scope: &[u8]) -> Result<Arc<Origin>, Malformed> {
+        let (resource_hash, resource) = resource;
+        let hash = self.origins.hash((resource_hash, scope));
+        if let Some(known) = self.origins.origins.get(hash) {
+            return Ok(known);
+        }
+        let origin = Arc::new(self.new_origin(resource.clone(), scope)?);
+        self.origins.origins.put(hash, &origin);
+        Ok(origin)
+    }
+
+    fn new_resource(&mut self, message: &[u8]) -> Result<Resource, Malformed> {
         self.weight = weight::shared::<Resource>();
         let (mut attributes, mut resource) = (Vec::new(), Resource::default());
         for field in Fields(message) {
             match field? {
-                (1, field) => attributes.push(self.attribute(field, 0)?),
+                (1, field) => attributes.push(self.attribute(field)?),
                 (2, field) => resource.dropped_attributes = field.varint()? as u32,
                 _ => {}
             }
@@ -92,14 +164,14 @@ impl Decoder {
         Ok(Resource { weight: self.weight, ..resource })
     }
 
-    fn origin(&mut self, resource: Arc<Resource>, scope: &[u8]) -> Result<Origin, Malformed> {
+    fn new_origin(&mut self, resource: Arc<Resource>, scope: &[u8]) -> Result<Origin, Malformed> {
         self.weight = weight::shared::<Origin>();
         let (mut attributes, mut made) = (Vec::new(), Scope::default());
         for field in Fields(scope) {
             match field? {
                 (1, field) => made.name = self.text(field)?,
                 (2, field) => made.version = self.text(field)?,
-                (3, field) => attributes.push(self.attribute(field, 0)?),
+                (3, field) => attributes.push(self.attribute(field)?),
                 (4, field) => made.dropped_attributes = field.varint()? as u32,
                 _ => {}
             }
@@ -124,7 +196,7 @@ impl Decoder {
                 (6, field) => kind = number(field)?,
                 (7, field) => start = field.fixed64()?,
                 (8, field) => end = field.fixed64()?,
-                (9, field) => attributes.push(self.attribute(field, 0)?),
+                (9, field) => attributes.push(self.attribute(field)?),
                 (10, field) => rest.dropped_attributes = field.varint()? as u32,
                 (11, field) => events.push(self.event(field)?),
                 (12, field) => rest.dropped_events = field.varint()? as u32,
@@ -162,7 +234,7 @@ impl Decoder {
             match field? {
                 (1, field) => event.time = field.fixed64()?,
                 (2, field) => event.name = self.text(field)?,
-                (3, field) => attributes.push(self.attribute(field, 0)?),
+                (3, field) => attributes.push(self.attribute(field)?),
                 (4, field) => event.dropped_attributes = field.varint()? as u32,
                 _ => {}
             }
@@ -178,7 +250,7 @@ impl Decoder {
                 (1, field) => link.trace = self.bytes(field)?,
                 (2, field) => link.span = self.bytes(field)?,
                 (3, field) => link.trace_state = self.text(field)?,
-                (4, field) => attributes.push(self.attribute(field, 0)?),
+                (4, field) => attributes.push(self.attribute(field)?),
                 (5, field) => link.dropped_attributes = field.varint()? as u32,
                 (6, field) => link.flags = field.fixed32()?,
                 _ => {}
@@ -198,8 +270,8 @@ impl Decoder {
                 (1, field) => record.time = field.fixed64()?,
                 (2, field) => record.severity = number(field)?,
                 (3, field) => record.severity_text = self.text(field)?,
-                (5, field) => record.body = self.value(field, 0)?,
-                (6, field) => attributes.push(self.attribute(field, 0)?),
+                (5, field) => record.body = self.value(field)?,
+                (6, field) => attributes.push(self.attribute(field)?),
                 (9, field) => trace = TraceId::from_bytes(field.bytes()?),
                 (10, field) => record.span = SpanId::from_bytes(field.bytes()?),
                 (11, field) => observed = field.fixed64()?,
@@ -214,22 +286,19 @@ impl Decoder {
         Ok(trace.map(|trace| (trace, record)))
     }
 
-    fn attribute(&mut self, field: Field<'_>, depth: usize) -> Result<Attribute, Malformed> {
+    fn attribute(&mut self, field: Field<'_>) -> Result<Attribute, Malformed> {
         let (mut key, mut value) = (SmolStr::default(), Value::Empty);
         for field in field.fields()? {
             match field? {
                 (1, field) => key = self.text(field)?,
-                (2, field) => value = self.value(field, depth)?,
+                (2, field) => value = self.value(field)?,
                 _ => {}
             }
         }
         Ok(Attribute { key, value })
     }
 
-    fn value(&mut self, field: Field<'_>, depth: usize) -> Result<Value, Malformed> {
-        if depth > DEEPEST {
-            return Err(Malformed("values are nested too deeply"));
-        }
+    fn value(&mut self, field: Field<'_>) -> Result<Value, Malformed> {
         let mut value = Value::Empty;
         for field in field.fields()? {
             value = match field? {
@@ -238,12 +307,12 @@ impl Decoder {
                 (3, field) => Value::Int(field.varint()?.cast_signed()),
                 (4, field) => Value::Double(f64::from_bits(field.fixed64()?)),
                 (5, field) => {
-                    let values = messages(field.bytes()?, 1).map(|value| self.value(Field::Bytes(value?), depth + 1));
+                    let values = messages(field.bytes()?, 1).map(|value| self.value(Field::Bytes(value?)));
                     let values = values.collect::<Result<_, _>>()?;
                     Value::Array(self.list(values))
                 }
                 (6, field) => {
-                    let pairs = messages(field.bytes()?, 1).map(|pair| self.attribute(Field::Bytes(pair?), depth + 1));
+                    let pairs = messages(field.bytes()?, 1).map(|pair| self.attribute(Field::Bytes(pair?)));
                     let pairs = pairs.collect::<Result<_, _>>()?;
                     Value::Map(self.list(pairs))
                 }
@@ -280,6 +349,11 @@ fn messages(message: &[u8], number: u32) -> impl Iterator<Item = Result<&[u8], M
         Ok(_) => None,
         Err(error) => Some(Err(error)),
     })
+}
+
+/// The last message in field `number`, or an empty one.
+fn last(message: &[u8], number: u32) -> Result<&[u8], Malformed> {
+    Ok(messages(message, number).last().transpose()?.unwrap_or_default())
 }
 
 /// A small number, such as that of an enum: 0 if it is of a newer OTLP.

@@ -1,4 +1,4 @@
-//! Receives OTLP over HTTP: spans on `/v1/traces`, log records on `/v1/logs`, as protobuf or JSON.
+//! Receives OTLP over HTTP: `/v1/traces`, `/v1/logs` and `/v1/metrics`, as protobuf or JSON.
 //!
 //! Responses follow the OTLP specification 1.x, section "OTLP/HTTP response": what a valid message has that cannot be
 //! stored is counted in `partialSuccess`; anything else is refused with a `google.rpc.Status`.
@@ -7,127 +7,103 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use prost::Message;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::sync::{Mutex, Semaphore};
-use tracing::warn;
+use tonic_types::pb::Status;
 
-use crate::body::{self, Encoding, Refusal};
-use crate::decode::{Decoded, Decoder};
-use crate::log::LogLimit;
-use crate::store::Store;
-use crate::wire::Malformed;
+use crate::body::{Compression, Refusal};
+use crate::origin::{self, Origins};
+use crate::receive::{Encoding, Receiver, Rejected, Signal};
 
 /// The receiver's routes.
-pub(crate) fn app(store: Arc<Store>) -> Router {
-    let memory = Semaphore::new(body::MAX_TOGETHER);
-    let receiver = Receiver { store, memory, decoding: Mutex::default(), warnings: LogLimit::default() };
-    Router::new()
-        .route("/v1/traces", post(traces))
-        .route("/v1/logs", post(logs))
+pub(crate) fn app(receiver: Arc<Receiver>, origins: Origins) -> Router {
+    let route = |signal| post(async move |State(receiver), request: Request| receive(receiver, signal, request).await);
+    let routes = Router::new()
+        .route("/v1/traces", route(Signal::Traces))
+        .route("/v1/logs", route(Signal::Logs))
+        .route("/v1/metrics", route(Signal::Metrics))
         .method_not_allowed_fallback(async || {
             (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")], "405 method not allowed, supported: [POST]")
         })
-        .with_state(Arc::new(receiver))
+        .with_state(receiver);
+    origin::restrict(routes, origins)
 }
 
-struct Receiver {
-    store: Arc<Store>,
-    /// One permit for each byte that bodies may take together.
-    memory: Semaphore,
-    /// Held while a message is decoded.
-    decoding: Mutex<Decoder>,
-    warnings: LogLimit,
-}
-
-async fn traces(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
-    receiver.receive::<ExportTraceServiceRequest>(request, "rejectedSpans", Decoder::traces).await
-}
-
-async fn logs(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
-    receiver.receive::<ExportLogsServiceRequest>(request, "rejectedLogRecords", Decoder::logs).await
-}
-
-impl Receiver {
-    /// Stores what `decode` makes of the message: batches, and the number of spans without a valid id.
-    async fn receive<M>(
-        &self,
-        request: Request,
-        rejected: &str,
-        decode: fn(&mut Decoder, &[u8]) -> Result<Decoded, Malformed>,
-    ) -> Response
-    where
-        M: Message + Default + DeserializeOwned,
-    {
-        let Some(encoding) = body::encoding(request.headers()) else {
-            let supported = "415 unsupported media type, supported: [application/json, application/x-protobuf]";
-            return (StatusCode::UNSUPPORTED_MEDIA_TYPE, supported).into_response();
-        };
-        let stored = async {
-            let body = body::read(request, &self.memory).await?;
-            let mut decoder = self.decoding.lock().await;
-            let body = body::protobuf::<M>(encoding, body)?;
-            let decoded = decode(&mut decoder, &body);
-            let (batches, without_id) = decoded.map_err(|Malformed(error)| body::not_otlp(error))?;
-            if batches.is_empty() && without_id > 0 {
-                let reason = "trace ids must be 128 bit and span ids 64 bit, neither all zero";
-                return Err((StatusCode::BAD_REQUEST, reason.to_owned()));
-            }
-            Ok((self.store.add(batches), without_id))
-        };
-        let (refused, without_id) = match stored.await {
-            Ok(counts) => counts,
-            Err(refusal) => return self.refuse(encoding, refusal),
-        };
-        let reasons = [
-            (without_id, "have no usable trace id or span id"),
-            (refused, "belong to a trace that has its share of the store"),
-        ];
-        let reasons = reasons.iter().filter(|(count, _)| *count > 0).map(|(count, reason)| format!("{count} {reason}"));
-        accepted(encoding, rejected, refused + without_id, reasons.collect::<Vec<_>>().join(", "))
-    }
-
-    fn refuse(&self, encoding: Encoding, (status, reason): Refusal) -> Response {
-        if let Some(held_back) = self.warnings.due() {
-            warn!(status = status.as_u16(), error = reason, held_back, "Message refused");
+async fn receive(receiver: Arc<Receiver>, signal: Signal, request: Request) -> Response {
+    let Some(encoding) = encoding(request.headers()) else {
+        let supported = "415 unsupported media type, supported: [application/json, application/x-protobuf]";
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, supported).into_response();
+    };
+    let stored = async {
+        let compression = compression(request.headers())?;
+        let body = receiver.read(request.into_body(), 0).await?;
+        receiver.store(signal, body, 0, encoding, compression).await
+    };
+    match stored.await {
+        Ok(rejected) => accepted(signal, encoding, rejected),
+        Err(refusal) => {
+            receiver.log(&refusal);
+            refused(encoding, refusal)
         }
-        let code = match status {
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => 14, // UNAVAILABLE: worth a retry
-            _ => 3,                                                              // INVALID_ARGUMENT
-        };
-        let message = Status { code, message: reason };
-        response(status, encoding, &message, json!(message))
     }
 }
 
-/// `google.rpc.Status`, as far as OTLP uses it.
-#[derive(Clone, PartialEq, Message, Serialize)]
-struct Status {
-    #[prost(int32, tag = "1")]
-    code: i32,
-    #[prost(string, tag = "2")]
-    message: String,
+fn encoding(headers: &HeaderMap) -> Option<Encoding> {
+    let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    match content_type.split(';').next()?.trim().to_ascii_lowercase().as_str() {
+        "application/x-protobuf" => Some(Encoding::Protobuf),
+        "application/json" => Some(Encoding::Json),
+        _ => None,
+    }
 }
 
-/// The protobuf response for log records is the same as for spans; in JSON the count has another name.
-fn accepted(encoding: Encoding, rejected: &str, count: usize, reason: String) -> Response {
+fn compression(headers: &HeaderMap) -> Result<Compression, Refusal> {
+    let supported = "supported content encodings: gzip, deflate, identity";
+    match headers.get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
+        None | Some(b"" | b"identity") => Ok(Compression::None),
+        Some(b"gzip") => Ok(Compression::Gzip),
+        Some(b"deflate") => Ok(Compression::Deflate),
+        Some(_) => Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, supported.to_owned())),
+    }
+}
+
+/// The protobuf response is the same for all signals; in JSON the count has different names.
+fn accepted(signal: Signal, encoding: Encoding, Rejected { count, reason }: Rejected) -> Response {
+    let rejected = match signal {
+        Signal::Traces => "rejectedSpans",
+        Signal::Logs => "rejectedLogRecords",
+        Signal::Metrics => "rejectedDataPoints",
+    };
     let json = match count {
         0 => json!({"partialSuccess": {}}),
         _ => json!({"partialSuccess": {rejected: count.to_string(), "errorMessage": reason}}),
     };
+    response(StatusCode::OK, encoding, &partial_success(Rejected { count, reason }), json)
+}
+
+/// The response in protobuf.
+pub(crate) fn partial_success(Rejected { count, reason }: Rejected) -> ExportTraceServiceResponse {
     let partial = ExportTracePartialSuccess { rejected_spans: count as i64, error_message: reason };
-    let message = ExportTraceServiceResponse { partial_success: (count > 0).then_some(partial) };
-    response(StatusCode::OK, encoding, &message, json)
+    ExportTraceServiceResponse { partial_success: (count > 0).then_some(partial) }
+}
+
+fn refused(encoding: Encoding, (status, reason): Refusal) -> Response {
+    let code = match status {
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => tonic::Code::Unavailable,
+        _ => tonic::Code::InvalidArgument,
+    };
+    let json = json!({"code": code as i32, "message": reason});
+    let message = Status { code: code as i32, message: reason, details: Vec::new() };
+    let mut response = response(status, encoding, &message, json);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
 }
 
 fn response(status: StatusCode, encoding: Encoding, message: &impl Message, json: serde_json::Value) -> Response {
@@ -147,7 +123,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::store::Limits;
+    use crate::store::{Limits, Store};
 
     /// Field numbers and wire types as OTLP has them, so that decoding does not stop at the first byte.
     fn almost_protobuf() -> impl Strategy<Value = Vec<u8>> {
@@ -164,15 +140,15 @@ mod tests {
         #[test]
         fn any_bytes_get_200_or_a_client_error(
             body in prop_oneof![prop::collection::vec(any::<u8>(), 0..300), almost_protobuf(), "\\PC{0,80}".prop_map(String::into_bytes)],
-            path in prop_oneof![Just("/v1/traces"), Just("/v1/logs")],
+            path in prop_oneof![Just("/v1/traces"), Just("/v1/logs"), Just("/v1/metrics")],
             content_type in prop_oneof![Just("application/json"), Just("application/x-protobuf"), Just("text/plain")],
-            encoding in prop_oneof![Just("gzip"), Just("identity"), Just("br")],
+            encoding in prop_oneof![Just("gzip"), Just("deflate"), Just("identity"), Just("br")],
         ) {
             let store = Arc::new(Store::new(Limits { spans: 4, bytes: 4096 }));
             let request = Request::post(path).header("content-type", content_type).header("content-encoding", encoding);
             let request = request.body(Body::from(body)).expect("a request");
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-            let status = runtime.block_on(app(store.clone()).oneshot(request)).expect("a response").status();
+            let status = runtime.block_on(app(Receiver::new(store.clone()), [].into()).oneshot(request)).expect("a response").status();
             prop_assert!([200, 400, 415].contains(&status.as_u16()), "{status}");
             prop_assert!(store.level().bytes <= 4096);
         }

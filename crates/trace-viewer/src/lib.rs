@@ -6,9 +6,11 @@
 //! Reading order, which is also the way of a span:
 //!
 //! 1. `config`: the settings; `run`: the process from start to stop.
-//! 2. `ingest` receives OTLP over HTTP; `body` reads the request within limits; `decode` makes spans of it, by `wire`.
-//! 3. `store` keeps the spans: `trace` is one trace, `span` one span, `attributes` its attributes, `ids` its ids; `texts`
-//!    holds texts that repeat once, `shares` counts what traces share, `weight` knows what a heap block takes.
+//! 2. `serve` accepts connections. `ingest` receives OTLP over HTTP and `grpc` over gRPC, from senders that `origin`
+//!    admits; `receive` has what follows: `body` reads the request within limits, `json` rewrites OTLP/JSON as protobuf,
+//!    `check` counts what is in it (both by the table in `schema`), `decode` makes spans of it, by `wire`.
+//! 3. `store` keeps the spans: `trace` is one trace, `span` one span, `attributes` its attributes, `ids` its ids. `texts`
+//!    and `origins` hold what repeats once, `shares` counts what traces share, `weight` knows what a heap block takes.
 //! 4. `analysis` hands a trace to the crate `trace-analysis`: critical path, groups, errors, sentence, comparison.
 //! 5. `app` has the routes of the page and query port: `page` serves the HTML pages; `list`, `view`, `compare_view` and
 //!    `map` make the JSON that they draw.
@@ -19,18 +21,28 @@ mod analysis;
 mod app;
 mod attributes;
 mod body;
+mod check;
 mod compare_view;
 mod config;
 mod decode;
+mod grpc;
 mod ids;
 mod ingest;
+mod json;
 mod list;
 mod log;
 mod map;
+mod origin;
+mod origins;
+#[cfg(test)]
+mod otlp_tests;
 mod page;
 mod query;
+mod receive;
 mod run;
+mod schema;
 mod search;
+mod serve;
 mod shares;
 mod span;
 mod store;
@@ -55,6 +67,7 @@ pub mod fuzzing {
     /// The OTLP receiver, and the pages and queries over the same store.
     pub fn apps() -> (axum::Router, axum::Router) {
         let store = std::sync::Arc::new(Store::new(Limits { spans: 1000, bytes: 1 << 20 }));
-        (crate::ingest::app(store.clone()), crate::app::app(store))
+        let receiver = crate::receive::Receiver::new(store.clone());
+        (crate::ingest::app(receiver, [].into()), crate::app::app(store))
     }
 }

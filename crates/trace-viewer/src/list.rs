@@ -62,7 +62,12 @@ pub(crate) fn list(store: &Store, filter: &Filter) -> Result<Value, String> {
         "revision": level.revision,
         "ids": listed.iter().map(|trace| trace.id.to_string()).collect::<Value>(),
         "traces": changed.map(|trace| summary(trace)).collect::<Value>(),
-        "kept": {"traces": level.traces, "spans": level.spans, "evicted": level.evicted},
+        "kept": {
+            "traces": level.traces,
+            "spans": level.spans,
+            "evicted": level.evicted,
+            "metrics_ignored": level.metrics_ignored,
+        },
     }))
 }
 

@@ -1,26 +1,21 @@
 //! The process from start to stop: bind both ports, serve, drain.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::serve::Listener;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_io_timeout::TimeoutStream;
+use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::config::Config;
+use crate::receive::Receiver;
+use crate::serve::{Connections, Version};
 use crate::store::{Limits, Store};
-use crate::{app, ingest, log};
+use crate::{app, grpc, ingest, log, origin};
 
-/// How long requests in flight may take after SIGTERM or SIGINT. axum's own drain has no limit: one half-sent request
-/// would keep the process running.
+/// How long requests in flight may take after SIGTERM or SIGINT.
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// A connection is closed when nothing is sent or received for this long. Exporters pause for less between two batches.
-const IDLE: Duration = Duration::from_secs(30);
 
 /// Runs the viewer until SIGTERM or SIGINT and returns when it has stopped cleanly.
 ///
@@ -28,45 +23,48 @@ const IDLE: Duration = Duration::from_secs(30);
 /// The process cannot start: a port is taken, or the address is not this machine's.
 pub fn run(config: Config) -> anyhow::Result<()> {
     log::start(&config)?;
-    tokio::runtime::Runtime::new().context("the runtime cannot start")?.block_on(serve(config))
+    let runtime = tokio::runtime::Runtime::new().context("the runtime cannot start")?;
+    let served = runtime.block_on(serve(config));
+    // A message that is being decoded would hold up the exit.
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let pages = bind(&config, config.port, "PORT").await?;
     let otlp = bind(&config, config.otlp_port, "OTLP_PORT").await?;
+    let otlp_grpc = bind(&config, config.otlp_grpc_port, "OTLP_GRPC_PORT").await?;
     // Before the line with the ports: whoever reads it may send SIGTERM at once.
-    let (stop, stop_pages, stop_otlp) = (service::stop_signal()?, service::stop_signal()?, service::stop_signal()?);
-    info!(address = %pages.local_addr()?, otlp_address = %otlp.local_addr()?, "Trace viewer starting up");
+    let stop = service::stop_signal()?;
+    info!(
+        address = %pages.local_addr()?,
+        otlp_address = %otlp.local_addr()?,
+        otlp_grpc_address = %otlp_grpc.local_addr()?,
+        "Trace viewer starting up"
+    );
 
     let store = Arc::new(Store::new(Limits { spans: config.max_spans, bytes: config.max_bytes }));
-    let pages = axum::serve(IdleTimeout(pages), app::app(store.clone())).with_graceful_shutdown(stop_pages);
-    let otlp = axum::serve(IdleTimeout(otlp), ingest::app(store)).with_graceful_shutdown(stop_otlp);
-    let drained = tokio::select! {
-        served = async { tokio::try_join!(pages, otlp) } => served.map(|_| true).context("a listener failed")?,
-        () = async { stop.await; tokio::time::sleep(DRAIN).await } => false,
+    let receiver = Receiver::new(store.clone());
+    let page_routes = origin::only_known_hosts(app::app(store), config.allowed_hosts.into());
+    let origins: origin::Origins = config.cors_allowed_origins.into();
+    let http_routes = ingest::app(receiver.clone(), origins.clone());
+    let grpc_routes = grpc::app(receiver, origins);
+    let connections = Connections::new();
+    let accept = async {
+        tokio::join!(
+            connections.accept(&pages, &page_routes, Version::Http1),
+            connections.accept(&otlp, &http_routes, Version::Http1),
+            connections.accept(&otlp_grpc, &grpc_routes, Version::Http2),
+        )
     };
+    tokio::select! {
+        _ = accept => {}
+        () = stop => {}
+    }
+    drop((pages, otlp, otlp_grpc));
+    let drained = tokio::time::timeout(DRAIN, connections.drain()).await.is_ok();
     info!(drained, "Trace viewer stopped");
     Ok(())
-}
-
-/// Closes connections that are idle for [`IDLE`], which `axum::serve` does not.
-struct IdleTimeout(TcpListener);
-
-impl Listener for IdleTimeout {
-    type Io = Pin<Box<TimeoutStream<TcpStream>>>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let (stream, peer) = Listener::accept(&mut self.0).await;
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_read_timeout(Some(IDLE));
-        stream.set_write_timeout(Some(IDLE));
-        (Box::pin(stream), peer)
-    }
-
-    fn local_addr(&self) -> std::io::Result<Self::Addr> {
-        self.0.local_addr()
-    }
 }
 
 async fn bind(config: &Config, port: u16, setting: &str) -> anyhow::Result<TcpListener> {

@@ -20,14 +20,6 @@ pub(crate) struct Limits {
     pub(crate) bytes: usize,
 }
 
-/// Spans or log records of one message that belong to the same trace.
-pub(crate) struct Batch {
-    pub(crate) trace: TraceId,
-    /// All of the same origin.
-    pub(crate) spans: Vec<StoredSpan>,
-    pub(crate) logs: Vec<LogRecord>,
-}
-
 /// How full the store is.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Level {
@@ -38,6 +30,8 @@ pub(crate) struct Level {
     pub(crate) evicted: u64,
     /// Counts the changes.
     pub(crate) revision: u64,
+    /// Whether metrics have been sent, which are not kept.
+    pub(crate) metrics_ignored: bool,
 }
 
 /// Recent traces; shared by ingest and queries.
@@ -64,22 +58,43 @@ impl Store {
         Self { limits, kept: RwLock::default(), warnings: LogLimit::default(), created }
     }
 
-    /// Adds the batches of one message and returns how many spans or log records were refused.
+    /// Adds spans and returns how many were refused.
     ///
     /// One trace gets at most half of the store, so that an endless one does not evict all others.
-    pub(crate) fn add(&self, batches: Vec<Batch>) -> usize {
+    pub(crate) fn add_spans(&self, spans: Vec<(TraceId, StoredSpan)>) -> usize {
+        self.add(spans, Kept::add_span)
+    }
+
+    /// Adds log records in the same way.
+    pub(crate) fn add_logs(&self, records: Vec<(TraceId, LogRecord)>) -> usize {
+        self.add(records, Kept::add_log)
+    }
+
+    fn add<T>(&self, items: Vec<(TraceId, T)>, add: fn(&mut Kept, TraceId, T, Limits) -> bool) -> usize {
+        if items.is_empty() {
+            return 0;
+        }
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
-        let before = kept.level;
-        let refused = batches.into_iter().map(|batch| kept.add(batch, self.limits)).sum();
-        let level = kept.level;
+        kept.level.revision += 1;
+        let count = items.len();
+        let added =
+            items.into_iter().filter_map(|(trace, item)| add(&mut kept, trace, item, self.limits).then_some(()));
+        let refused = count - added.count();
+        let evicted = kept.evict(self.limits);
+        let traces = kept.level.traces;
         drop(kept);
-        let evicted = level.evicted - before.evicted;
-        if evicted > 0
+        if !evicted.is_empty()
             && let Some(held_back) = self.warnings.due()
         {
-            warn!(evicted, traces = level.traces, held_back, "Store is full: the oldest traces were dropped");
+            warn!(evicted = evicted.len(), traces, held_back, "Store is full: the oldest traces were dropped");
         }
         refused
+    }
+
+    /// Notes that metrics were sent. Returns whether it is the first time.
+    pub(crate) fn note_metrics(&self) -> bool {
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        !std::mem::replace(&mut kept.level.metrics_ignored, true)
     }
 
     /// The trace with this id, unless it has only log records so far.
@@ -105,8 +120,43 @@ impl Store {
 }
 
 impl Kept {
-    fn add(&mut self, batch: Batch, limits: Limits) -> usize {
-        let Batch { trace: id, spans, logs } = batch;
+    fn add_span(&mut self, id: TraceId, span: StoredSpan, limits: Limits) -> bool {
+        self.change(id, |trace, shares| {
+            let weight = span.weight as usize + Trace::ENTRY_BYTES;
+            let fits = trace.spans.len() < limits.spans / 2
+                && trace.bytes + trace.brought + weight + span.origin.bytes() <= limits.bytes / 2;
+            match trace.spans.entry(span.id) {
+                // Sent again by an exporter that got no response.
+                Entry::Occupied(_) => true,
+                Entry::Vacant(entry) if fits => {
+                    if !trace.origins.last().is_some_and(|last| Arc::ptr_eq(last, &span.origin)) {
+                        trace.brought += shares.add(&span.origin);
+                        trace.bytes += shares::LISTED;
+                        trace.origins.push(span.origin.clone());
+                    }
+                    entry.insert(Arc::new(span));
+                    trace.bytes += weight;
+                    true
+                }
+                Entry::Vacant(_) => false,
+            }
+        })
+    }
+
+    fn add_log(&mut self, id: TraceId, record: LogRecord, limits: Limits) -> bool {
+        self.change(id, |trace, _| {
+            let weight = record.weight as usize;
+            let fits = trace.bytes + trace.brought + weight <= limits.bytes / 2;
+            if fits {
+                trace.logs.push(Arc::new(record));
+                trace.bytes += weight;
+            }
+            fits
+        })
+    }
+
+    /// Changes a trace, which is new if it is not there. `change` returns whether it added what it should.
+    fn change(&mut self, id: TraceId, change: impl FnOnce(&mut Trace, &mut Shares) -> bool) -> bool {
         let entry = self.traces.entry(id).or_insert_with(|| {
             self.order.push_back(id);
             self.level.traces += 1;
@@ -114,56 +164,29 @@ impl Kept {
             Arc::new(Trace::new(id))
         });
         let trace = Arc::make_mut(entry);
-        let before = (trace.spans.len(), trace.bytes + trace.brought, trace.refused);
-        self.level.revision += 1;
+        let before = (trace.spans.len(), trace.bytes + trace.brought);
         trace.revision = self.level.revision;
         trace.updated = Instant::now();
-
-        for span in spans {
-            let weight = span.weight as usize + Trace::ENTRY_BYTES;
-            let fits = trace.spans.len() < limits.spans / 2
-                && trace.bytes + trace.brought + weight + span.origin.bytes() <= limits.bytes / 2;
-            match trace.spans.entry(span.id) {
-                // Sent again by an exporter that got no response.
-                Entry::Occupied(_) => {}
-                Entry::Vacant(entry) if fits => {
-                    if !trace.origins.last().is_some_and(|last| Arc::ptr_eq(last, &span.origin)) {
-                        trace.brought += self.shares.add(&span.origin);
-                        trace.bytes += shares::LISTED;
-                        trace.origins.push(span.origin.clone());
-                    }
-                    entry.insert(Arc::new(span));
-                    trace.bytes += weight;
-                }
-                Entry::Vacant(_) => trace.refused += 1,
-            }
-        }
-        for record in logs {
-            let weight = record.weight as usize;
-            if trace.bytes + trace.brought + weight <= limits.bytes / 2 {
-                trace.logs.push(Arc::new(record));
-                trace.bytes += weight;
-            } else {
-                trace.refused += 1;
-            }
-        }
-
+        let added = change(trace, &mut self.shares);
+        trace.refused += usize::from(!added);
         self.level.spans += trace.spans.len() - before.0;
         self.level.bytes += trace.bytes + trace.brought - before.1;
-        let refused = trace.refused - before.2;
-        self.evict(limits);
-        refused
+        added
     }
 
-    fn evict(&mut self, limits: Limits) {
+    /// Takes out the oldest traces until the rest is within `limits`.
+    fn evict(&mut self, limits: Limits) -> Vec<Arc<Trace>> {
+        let mut evicted = Vec::new();
         while self.level.spans > limits.spans || self.level.bytes > limits.bytes {
-            let Some(trace) = self.order.pop_front().and_then(|id| self.traces.remove(&id)) else { return };
+            let Some(trace) = self.order.pop_front().and_then(|id| self.traces.remove(&id)) else { break };
             self.level.traces -= 1;
             self.level.spans -= trace.spans.len();
             self.level.bytes -= trace.bytes;
             self.level.bytes -= trace.origins.iter().map(|origin| self.shares.remove(origin)).sum::<usize>();
             self.level.evicted += 1;
+            evicted.push(trace);
         }
+        evicted
     }
 }
 
@@ -177,14 +200,14 @@ mod tests {
 
     const LIMITS: Limits = Limits { spans: 20, bytes: 30_000 };
 
-    /// One span of trace `trace`, which takes `bytes` more than an empty one, and a log record of the same size.
-    fn batch(trace: u8, number: u8, bytes: usize, origin: &Arc<Origin>) -> Batch {
+    /// Adds a span to trace `trace`, which takes `bytes` more than an empty one, and a log record of the same size.
+    fn add(store: &Store, trace: u8, number: u8, bytes: usize, origin: &Arc<Origin>) -> usize {
         let id = SpanId::from_bytes(&[number; 8]).expect("numbers start at 1");
         let weight = 200 + bytes as u32;
         let span = StoredSpan { weight, ..StoredSpan::empty(id, origin.clone()) };
-        let log = LogRecord { weight, ..LogRecord::default() };
         let trace = TraceId::from_bytes(&[trace; 16]).expect("numbers start at 1");
-        Batch { trace, spans: vec![span], logs: vec![log] }
+        store.add_spans(vec![(trace, span)])
+            + store.add_logs(vec![(trace, LogRecord { weight, ..LogRecord::default() })])
     }
 
     fn origin(bytes: usize) -> Arc<Origin> {
@@ -199,7 +222,7 @@ mod tests {
             let store = Store::new(LIMITS);
             let origins: Vec<_> = (0..5).map(|number| origin(number * 1000)).collect();
             for (trace, number, bytes, from) in messages {
-                store.add(vec![batch(trace, number, bytes, &origins[from])]);
+                add(&store, trace, number, bytes, &origins[from]);
                 let level = store.level();
                 prop_assert!(level.spans <= LIMITS.spans && level.bytes <= LIMITS.bytes, "{level:?}");
             }
@@ -217,8 +240,8 @@ mod tests {
     #[test]
     fn one_trace_gets_at_most_half_of_the_bytes() {
         let store = Store::new(LIMITS);
-        store.add(vec![batch(1, 1, 5, &origin(0))]);
-        let refused: usize = (1..9).map(|number| store.add(vec![batch(2, number, 2000, &origin(0))])).sum();
+        add(&store, 1, 1, 5, &origin(0));
+        let refused: usize = (1..9).map(|number| add(&store, 2, number, 2000, &origin(0))).sum();
         assert!(refused > 0);
         let trace = |number| store.get(TraceId::from_bytes(&[number; 16]).expect("an id"));
         assert!(trace(1).is_some(), "the other trace stays");
@@ -230,9 +253,9 @@ mod tests {
     #[test]
     fn trace_that_was_read_does_not_change_with_the_store() {
         let store = Store::new(LIMITS);
-        store.add(vec![batch(1, 1, 5, &origin(0))]);
+        add(&store, 1, 1, 5, &origin(0));
         let held = store.get(TraceId::from_bytes(&[1; 16]).expect("an id")).expect("a trace");
-        store.add(vec![batch(1, 2, 5, &origin(0))]);
+        add(&store, 1, 2, 5, &origin(0));
         assert_eq!(held.spans.len(), 1);
         assert_eq!(store.latest(9)[0].spans.len(), 2);
     }

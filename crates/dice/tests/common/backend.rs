@@ -28,7 +28,7 @@ impl Backend {
 
     /// A trace viewer in a process of its own.
     pub(crate) fn viewer() -> Self {
-        let viewer = dice(&["trace-viewer", "--port", "0", "--otlp-port", "0"], &[]);
+        let viewer = dice(&["trace-viewer", "--port", "0", "--otlp-port", "0", "--otlp-grpc-port", "0"], &[]);
         Self { url: viewer.url("address"), otlp: viewer.url("otlp_address"), viewer: Some(viewer) }
     }
 

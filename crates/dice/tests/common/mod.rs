@@ -30,7 +30,7 @@ pub(crate) struct System {
 }
 
 /// Where the parts of a system listen, before the offset.
-pub(crate) const PORTS: [u16; 5] = [3200, 4318, 8106, 8107, 8108];
+pub(crate) const PORTS: [u16; 6] = [3200, 4317, 4318, 8106, 8107, 8108];
 
 /// Where the parts of one system listen.
 #[derive(Debug, Clone, Copy)]

@@ -9,22 +9,23 @@ use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest
 use prost::Message;
 use serde_json::{Value, json};
 
-use crate::support::{Viewer, client, new_trace, post, post_json, span, traces};
+use crate::grpc::deflate;
+use crate::support::{Viewer, client, new_trace, post, post_json, span, traces, with};
 
 const LARGEST: usize = 8 << 20;
 
-fn protobuf(message: Value) -> Vec<u8> {
+pub(crate) fn protobuf(message: Value) -> Vec<u8> {
     let message: ExportTraceServiceRequest = serde_json::from_value(message).expect("OTLP");
     message.encode_to_vec()
 }
 
-fn gzip(body: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(body: &[u8]) -> Vec<u8> {
     let mut gzipped = GzEncoder::new(Vec::new(), Compression::fast());
     gzipped.write_all(body).expect("in memory");
     gzipped.finish().expect("in memory")
 }
 
-fn has(viewer: &Viewer, trace: &str) -> bool {
+pub(crate) fn has(viewer: &Viewer, trace: &str) -> bool {
     viewer.get(&format!("/api/traces/{trace}")).status() == 200
 }
 
@@ -57,6 +58,63 @@ fn protobuf_and_json_plain_and_gzipped_are_stored_when_the_response_comes() {
 }
 
 #[test]
+fn deflated_body_is_stored() {
+    let viewer = Viewer::start(&[]);
+    let trace = new_trace();
+    let body = deflate(traces("x", &[span(&trace, 1, 0, "a", 0, 5)]).to_string().as_bytes());
+    let request = client().post(format!("{}/v1/traces", viewer.otlp)).header("content-type", "application/json");
+    let response = request.header("content-encoding", "deflate").body(body).send().expect("a response");
+    assert_eq!(response.status(), 200);
+    assert!(has(&viewer, &trace));
+}
+
+#[test]
+fn metrics_get_200_and_are_named_once_as_ignored() {
+    let viewer = Viewer::start(&[]);
+    let ignored = || viewer.json("/view/traces")["kept"]["metrics_ignored"].clone();
+    assert_eq!(ignored(), false);
+    let url = format!("{}/v1/metrics", viewer.otlp);
+    for _ in 0..3 {
+        let response = post_json(&url, &json!({"resourceMetrics": [{"scopeMetrics": []}]}));
+        assert_eq!((response.status().as_u16(), response.json().ok()), (200, Some(json!({"partialSuccess": {}}))));
+        let response = post(&url, "application/x-protobuf", vec![0x0a, 0]);
+        assert_eq!((response.status().as_u16(), response.bytes().expect("a body").len()), (200, 0));
+    }
+    assert_eq!(ignored(), true);
+    assert_eq!(client().get(&url).send().expect("a response").status(), 405);
+    viewer.signal(test_support::Signal::SIGTERM);
+    let (_, lines) = viewer.wait();
+    let named = lines.iter().filter(|line| line["message"].as_str().is_some_and(|text| text.contains("Metrics")));
+    assert_eq!(named.count(), 1);
+}
+
+#[test]
+fn values_that_other_encoders_write_do_not_lose_the_batch() {
+    let viewer = Viewer::start(&[]);
+    let trace = new_trace();
+    let values = json!([
+        {"key": "empty.list", "value": {"arrayValue": {}}},
+        {"key": "empty.map", "value": {"kvlistValue": {}}},
+        {"key": "not.a.number", "value": {"doubleValue": "NaN"}},
+        {"key": "infinite", "value": {"doubleValue": "Infinity"}},
+        {"key": "number", "value": {"intValue": 7}},
+        {"key": "nothing", "value": null},
+        {"key": "absent"},
+    ]);
+    let fields = json!({"attributes": values, "links": null, "droppedLinksCount": "0", "ofTomorrow": {"a": [1]}});
+    let mut message = traces("x", &[with(span(&trace, 1, 0, "a", 0, 5), fields)]);
+    message["resourceSpans"][0]["resource"]["entityRefs"] = json!([{"type": "service", "idKeys": ["service.name"]}]);
+    let response = post_json(&format!("{}/v1/traces", viewer.otlp), &message);
+    assert_eq!(response.status(), 200, "{}", response.text().expect("text"));
+    let attributes = viewer.json(&format!("/view/traces/{trace}/spans/{:016x}", 1))["attributes"].clone();
+    let expected = json!({
+        "empty.list": [], "empty.map": {}, "not.a.number": "NaN", "infinite": "inf", "number": 7, "nothing": null,
+        "absent": null,
+    });
+    assert_eq!(attributes, expected);
+}
+
+#[test]
 fn malformed_message_gets_400_in_its_own_encoding() {
     let viewer = Viewer::start(&[]);
     for signal in ["traces", "logs"] {
@@ -78,7 +136,6 @@ fn malformed_message_gets_400_in_its_own_encoding() {
         let unknown = client().post(&url).header("content-type", "application/json").header("content-encoding", "br");
         assert_eq!(unknown.body("{}").send().expect("a response").status(), 415);
     }
-    assert_eq!(client().post(format!("{}/v1/metrics", viewer.otlp)).send().expect("a response").status(), 404);
 }
 
 #[test]

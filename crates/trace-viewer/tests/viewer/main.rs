@@ -5,6 +5,8 @@
 
 mod compare;
 mod details;
+mod grpc;
+mod hosts;
 mod ingest;
 mod limits;
 mod list;

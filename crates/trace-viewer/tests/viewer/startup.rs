@@ -18,6 +18,11 @@ fn failing(argument: &str, environment: &[(&str, &str)]) -> (Option<i32>, String
 fn bad_setting_is_one_line_and_nothing_binds() {
     let cases = [
         ("OTLP_PORT", "-1", "error: OTLP_PORT (--otlp-port): '-1' is not valid: allowed: a number from 0 to 65535\n"),
+        (
+            "OTLP_GRPC_PORT",
+            "x",
+            "error: OTLP_GRPC_PORT (--otlp-grpc-port): 'x' is not valid: allowed: a number from 0 to 65535\n",
+        ),
         ("LOG_FORMAT", "xml", "error: LOG_FORMAT (--log-format): 'xml' is not valid: allowed: json, pretty\n"),
         ("MAX_SPANS", "1", "error: MAX_SPANS (--max-spans): '1' is not valid: allowed: a number from 2 up\n"),
         ("MAX_BYTES", "1", "error: MAX_BYTES (--max-bytes): '1' is not valid: allowed: a number from 1048576 up\n"),
@@ -36,8 +41,19 @@ fn bad_setting_is_one_line_and_nothing_binds() {
 
 #[test]
 fn empty_variable_counts_as_unset() {
-    let variables = ["HOST", "PORT", "OTLP_PORT", "MAX_SPANS", "MAX_BYTES", "LOG_FORMAT", "RUST_LOG"];
-    let viewer = program(&["--port=0", "--otlp-port=0"], &variables.map(|name| (name, "")));
+    let variables = [
+        "HOST",
+        "PORT",
+        "OTLP_PORT",
+        "OTLP_GRPC_PORT",
+        "ALLOWED_HOSTS",
+        "CORS_ALLOWED_ORIGINS",
+        "MAX_SPANS",
+        "MAX_BYTES",
+        "LOG_FORMAT",
+        "RUST_LOG",
+    ];
+    let viewer = program(&["--port=0", "--otlp-port=0", "--otlp-grpc-port=0"], &variables.map(|name| (name, "")));
     let line = viewer.wait_for(|line| line.contains("starting up"));
     assert!(line.contains("Trace viewer starting up") && line.contains("127.0.0.1"), "{line}");
 }
@@ -45,10 +61,14 @@ fn empty_variable_counts_as_unset() {
 #[test]
 fn taken_port_is_named_with_its_setting() {
     let viewer = Viewer::start(&[]);
-    let port = viewer.otlp.rsplit(':').next().expect("a port");
-    let (status, error) = failing("--port=0", &[("OTLP_PORT", port)]);
-    assert_eq!((status, error.lines().count()), (Some(1), 1));
-    assert!(error.contains("OTLP_PORT") && error.contains(port), "{error}");
+    for (setting, address) in [("OTLP_PORT", &viewer.otlp), ("OTLP_GRPC_PORT", &viewer.otlp_grpc)] {
+        let port = address.rsplit(':').next().expect("a port");
+        let ports = [("OTLP_PORT", "0"), ("OTLP_GRPC_PORT", "0")];
+        let ports = ports.map(|(name, any)| if name == setting { (name, port) } else { (name, any) });
+        let (status, error) = failing("--port=0", &ports);
+        assert_eq!((status, error.lines().count()), (Some(1), 1));
+        assert!(error.contains(&format!("{setting}:")) && error.contains(port), "{error}");
+    }
 }
 
 #[test]
@@ -107,7 +127,7 @@ fn log_lines_are_json_with_the_fields_of_the_contract() {
 
 #[test]
 fn pretty_lines_are_no_json() {
-    let viewer = program(&["--port=0", "--otlp-port=0", "--log-format=pretty"], &[]);
+    let viewer = program(&["--port=0", "--otlp-port=0", "--otlp-grpc-port=0", "--log-format=pretty"], &[]);
     let line = viewer.wait_for(|line| line.contains("starting up"));
     assert!(line.contains("Trace viewer starting up") && !line.starts_with('{'), "{line}");
 }

@@ -13,6 +13,7 @@ pub(crate) struct Viewer {
     process: Process,
     pub(crate) pages: String,
     pub(crate) otlp: String,
+    pub(crate) otlp_grpc: String,
 }
 
 /// The program, with only these variables in its environment.
@@ -22,8 +23,13 @@ pub(crate) fn program(arguments: &[&str], environment: &[(&str, &str)]) -> Proce
 
 impl Viewer {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let process = program(&[&["--port=0", "--otlp-port=0"], arguments].concat(), &[]);
-        Self { pages: process.url("address"), otlp: process.url("otlp_address"), process }
+        let process = program(&[&["--port=0", "--otlp-port=0", "--otlp-grpc-port=0"], arguments].concat(), &[]);
+        Self {
+            pages: process.url("address"),
+            otlp: process.url("otlp_address"),
+            otlp_grpc: process.url("otlp_grpc_address"),
+            process,
+        }
     }
 
     pub(crate) fn get(&self, path: &str) -> Response {
@@ -56,6 +62,12 @@ impl Viewer {
 
     pub(crate) fn signal(&self, signal: Signal) {
         self.process.signal(signal);
+    }
+
+    /// SIGTERM, and [`Viewer::wait`].
+    pub(crate) fn stop(self) -> (ExitStatus, Vec<Value>) {
+        self.signal(Signal::SIGTERM);
+        self.wait()
     }
 
     /// Waits until it has exited, and returns its log lines.

@@ -46,12 +46,17 @@ impl System {
     pub(crate) fn start(extra: &[(&str, &str, &str)]) -> Self {
         let start = |role: &str, variables: &[(&str, &str)]| {
             let of_role = extra.iter().filter(|(of, ..)| *of == role).map(|(_, name, value)| (*name, *value));
-            let variables: Vec<_> =
-                [("PORT", "0"), ("OTLP_PORT", "0"), ("OTEL_BSP_SCHEDULE_DELAY", "100"), ("ROLL_DELAY_MAX_MS", "20")]
-                    .into_iter()
-                    .chain(variables.iter().copied())
-                    .chain(of_role)
-                    .collect();
+            let variables: Vec<_> = [
+                ("PORT", "0"),
+                ("OTLP_PORT", "0"),
+                ("OTLP_GRPC_PORT", "0"),
+                ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+                ("ROLL_DELAY_MAX_MS", "20"),
+            ]
+            .into_iter()
+            .chain(variables.iter().copied())
+            .chain(of_role)
+            .collect();
             let process = Process::start(std::env::current_exe().unwrap(), &[role], &variables);
             (process.url("address"), process)
         };
