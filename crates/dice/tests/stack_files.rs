@@ -44,6 +44,7 @@ fn containers_have_no_right_that_they_do_not_use() {
         assert_eq!(strings(&container["cap_drop"]), ["ALL"], "{name}");
         assert_eq!(strings(&container["security_opt"]), ["no-new-privileges:true"], "{name}");
         assert!(container["mem_limit"].is_string(), "{name} may use all memory");
+        assert!(container["pids_limit"].as_u64().is_some_and(|limit| limit <= 1024), "{name} may start all processes");
         assert!(container["stop_grace_period"].is_string(), "{name} is killed after Docker's 10 s");
         assert!(is_pinned(container["image"].as_str().unwrap()), "{name}: {}", container["image"]);
         for right in ["privileged", "cap_add", "network_mode", "pid", "devices", "user"] {
@@ -124,7 +125,92 @@ fn image_is_small_pinned_and_not_root() {
     }
     let last_two = stages.iter().rev().take(2).copied().collect::<Vec<_>>();
     assert_eq!(last_two, ["program AS service", "gcr.io/distroless/cc-debian12:nonroot AS program"]);
-    assert!(!dockerfile.lines().any(|line| line.starts_with("USER ")), "the base image's user is the right one");
+    let users: Vec<_> = dockerfile.lines().filter_map(|line| line.strip_prefix("USER ")).collect();
+    assert_eq!(users, ["65532:65532"], "checks read only this file, and this is the user of the base image");
+}
+
+#[test]
+fn images_say_what_they_are_and_what_is_in_them() {
+    let (dockerfile, version) = (text("Dockerfile"), env!("CARGO_PKG_VERSION"));
+    for label in ["title", "description", "version", "revision", "licenses", "base.name"] {
+        assert!(dockerfile.contains(&format!("org.opencontainers.image.{label}=\"")), "{label}");
+    }
+    assert!(dockerfile.contains(&format!("org.opencontainers.image.version=\"{version}\"")), "not {version}");
+    let builds = dockerfile.lines().filter(|line| line.contains("cargo") && line.contains(" build "));
+    let without = builds.clone().filter(|line| !line.contains("cargo auditable build")).collect::<Vec<_>>();
+    assert_eq!((builds.count(), without), (2, vec![]));
+    for (name, container) in containers().iter().filter(|(_, container)| container.get("build").is_some()) {
+        assert!(
+            container["image"].as_str().unwrap().ends_with(&format!(":{version}")),
+            "{name}: {}",
+            container["image"]
+        );
+    }
+}
+
+/// Since version 13 Grafana's data sources are plugins in processes of their own, which talk over sockets in /tmp, and whose
+/// update at start unloads them where it does not succeed.
+#[test]
+fn data_sources_of_grafana_work_without_internet_on_a_read_only_root() {
+    let grafana = &containers()["grafana"];
+    for setting in ["GF_PLUGINS_PREINSTALL_DISABLED", "GF_PLUGINS_PREINSTALL_AUTO_UPDATE"] {
+        let wanted = if setting.ends_with("UPDATE") { "false" } else { "true" };
+        assert_eq!(grafana["environment"][setting], wanted, "{setting}");
+    }
+    let tmpfs: Vec<_> = strings(&grafana["tmpfs"]).iter().map(|mount| mount.split(':').next().unwrap()).collect();
+    assert!(tmpfs.contains(&"/tmp"), "{tmpfs:?}");
+}
+
+/// `15s`, `10m`.
+fn seconds(duration: &Value) -> u64 {
+    let text = duration.as_str().unwrap_or_else(|| panic!("no duration: {duration}"));
+    let (number, unit) = text.split_at(text.len() - 1);
+    number.parse::<u64>().unwrap() * if unit == "m" { 60 } else { 1 }
+}
+
+#[test]
+fn restarts_of_the_collector_and_its_backends_are_bridged() {
+    let (containers, collector) = (containers(), yaml("observability/collector.yaml"));
+    for (name, exporter) in collector["exporters"].as_object().unwrap() {
+        let backend = &containers[name.split('/').nth(1).unwrap()];
+        let restart = seconds(&backend["stop_grace_period"]) + seconds(&backend["healthcheck"]["start_period"]);
+        assert!(
+            seconds(&exporter["retry_on_failure"]["max_elapsed_time"]) > restart,
+            "{name}: shorter than {restart} s"
+        );
+        let queue = &exporter["sending_queue"];
+        assert_eq!(queue["sizer"], "items", "{name}");
+        let size = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("{name}: {value}"));
+        let [least, most, all] =
+            [&queue["batch"]["min_size"], &queue["batch"]["max_size"], &queue["queue_size"]].map(size);
+        assert!(least <= most && 10 * most < all, "{name}: {queue}");
+        assert!(seconds(&queue["batch"]["flush_timeout"]) <= 1, "{name}: a trace is complete later than a second");
+    }
+    assert!(collector["processors"].get("batch").is_none(), "batches are made twice");
+    for (name, pipeline) in collector["service"]["pipelines"].as_object().unwrap() {
+        assert_eq!(pipeline["processors"][0], "memory_limiter", "{name}");
+    }
+    let stops = seconds(&containers["otel-collector"]["stop_grace_period"]);
+    for (service, _) in SERVICES {
+        let retries = &containers[&format!("{service}-stage4")]["environment"]["OTEL_EXPORTER_OTLP_TIMEOUT"];
+        let retries = retries.as_str().unwrap().parse::<u64>().unwrap() / 1000;
+        assert!(retries >= 2 * stops, "{service} tries for {retries} s, and the collector may take {stops} s to stop");
+    }
+}
+
+/// Loki stores these fields of a record with each line, and cannot be told not to (pkg/loghttp/push in its source).
+#[test]
+fn details_of_a_log_line_have_nothing_that_nobody_reads() {
+    let collector = yaml("observability/collector.yaml");
+    let of_logs = strings(&collector["service"]["pipelines"]["logs"]["processors"]);
+    let statements: Vec<_> =
+        of_logs.iter().flat_map(|name| strings(&collector["processors"][name]["log_statements"])).collect();
+    for field in ["observed_time_unix_nano", "severity_number", "flags"] {
+        assert!(statements.contains(&&*format!("set(log.{field}, 0)")), "{field}: {statements:?}");
+    }
+    let resource = &yaml("observability/loki.yaml")["limits_config"]["otlp_config"]["resource_attributes"];
+    let dropped = list(&resource["attributes_config"]).iter().find(|rule| rule["action"] == "drop").unwrap();
+    assert!(strings(&dropped["attributes"]).iter().all(|name| name.starts_with("telemetry.sdk.")), "{dropped}");
 }
 
 /// The benchmarks measure with the queues that the images ship.

@@ -30,7 +30,7 @@ use crate::settings::Settings;
 use crate::upstream::Upstream;
 
 /// Pages load nothing from elsewhere; Swagger UI styles itself inline.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// One service of this process, before and while it is served. Cheap to clone; clones are the same service.
 #[derive(Clone)]

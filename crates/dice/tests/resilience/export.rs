@@ -142,6 +142,63 @@ fn receiver_killed_at_random_leaves_exact_sums() {
     }
 }
 
+/// As docker-compose.yml and the images have them.
+const COMPOSE: [(&str, &str); 7] = [
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", "30000"),
+    ("OTEL_BSP_MAX_QUEUE_SIZE", "16384"),
+    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2048"),
+    ("OTEL_BSP_SCHEDULE_DELAY", "1000"),
+    ("OTEL_BLRP_MAX_QUEUE_SIZE", "16384"),
+    ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "2048"),
+    ("OTEL_BLRP_SCHEDULE_DELAY", "1000"),
+];
+
+/// The receiver stands for the collector, which restarts: for some time nobody listens.
+#[test]
+fn receiver_that_restarts_loses_no_span_and_no_log_record() {
+    let collector = OtlpReceiver::start();
+    let line = Proxy::start(&collector.url);
+    let exporting = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*line.url), ("OTEL_LOGS_EXPORTER", "otlp")];
+    let mut service = Service::start("die-service", &[&exporting[..], &COMPOSE].concat());
+    let client = http::client();
+    let request_for = |time: Duration| {
+        let until = Instant::now() + time;
+        let requests = || {
+            let mut made = 0;
+            while Instant::now() < until {
+                assert_eq!(client.get(format!("{}{TARGET}", service.url)).send().unwrap().status(), 200);
+                made += 1;
+                sleep(Duration::from_millis(10));
+            }
+            made
+        };
+        std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..8).map(|_| scope.spawn(requests)).collect();
+            clients.into_iter().map(|client| client.join().unwrap()).sum::<usize>()
+        })
+    };
+    let mut made = request_for(Duration::from_secs(2));
+    let before = collector.spans();
+    line.set(Line::Down);
+    let down = Instant::now();
+    let meanwhile = request_for(Duration::from_secs(6));
+    let arrived = collector.spans() - before;
+    line.set(Line::Works);
+    let down = down.elapsed();
+    made += meanwhile + request_for(Duration::from_secs(2));
+    assert!(arrived < meanwhile, "{arrived} of {meanwhile} arrived, so nobody was away");
+    eventually("all spans exported", || (service.metric(EXPORTED) as usize == made).then_some(()));
+    assert_eq!((service.sum(SPANS_DROPPED, ""), service.sum(RECORDS_DROPPED, "")), (0.0, 0.0));
+    service.stop();
+    assert_eq!(collector.spans(), made);
+    assert!(collector.records() >= made, "{} records of {made} requests", collector.records());
+    figure(&format!(
+        "receiver away for {down:?}: {made} spans made, {meanwhile} of them meanwhile; {made} exported, 0 dropped; {} log records \
+         arrived, 0 dropped",
+        collector.records()
+    ));
+}
+
 #[test]
 fn rejected_spans_are_counted_as_dropped() {
     let collector = OtlpReceiver::start();

@@ -30,7 +30,8 @@ async fn the_form_offers_the_dice_of_die_service_and_is_traced() {
     let response = get(frontend, "/").await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
-    assert!(response.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'self'"));
+    let policy = response.headers()["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'self'") && policy.contains("form-action 'self'"), "{policy}");
     let page = response.text().await.unwrap();
     for part in [
         r#"<select id="die" name="die">"#,
