@@ -8,7 +8,7 @@ use crate::check::Checked;
 use crate::http::{HttpClient, Response, list};
 use crate::metrics::Counters;
 use crate::report::Failure;
-use crate::targets::{Target, Targets};
+use crate::targets::{Target, Targets, Trouble};
 
 /// Rolls of the batch.
 pub(crate) const TIMES: usize = 5;
@@ -92,7 +92,7 @@ fn refused(frontend: &Target, response: &Response<'_>) -> Failure {
             "compare DICE_ROLLER_URL of frontend and DIE_SERVICE_URL of dice-roller with where those are",
         ),
         504 => ("a service behind is too slow", "look at its processor time, and at ROLL_DELAY_MAX_MS"),
-        _ => return frontend.failure(found),
+        _ => return frontend.failure(Trouble::Wrong, found),
     };
     Failure::new(found, cause, remedy)
 }

@@ -14,7 +14,22 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(crate) type Checked<T> = Result<(T, String), Failure>;
 
 /// What a hop needs of earlier ones, or why it is not checked.
-pub(crate) type Needs<T> = Result<T, String>;
+pub(crate) type Needs<T> = Result<T, Skip>;
+
+/// Why a hop is not checked.
+#[derive(Debug, Clone)]
+pub(crate) enum Skip {
+    /// This hop is broken, and comes before.
+    After(String),
+    /// A part of this name is not part of the system, and why.
+    Absent(&'static str, String),
+}
+
+impl Skip {
+    pub(crate) fn absent(part: &'static str, why: &str) -> Self {
+        Self::Absent(part, format!("not part of this system: {why}"))
+    }
+}
 
 /// The checks of one run.
 #[derive(Debug)]
@@ -62,7 +77,7 @@ impl Checks {
                 self.deadline = Instant::now() + self.wait;
                 (Outcome::Ok(text), Ok(seen))
             }
-            Ok(Err(failure)) => (Outcome::Failed(failure), Err(format!("not checked: '{hop}' is broken"))),
+            Ok(Err(failure)) => (Outcome::Failed(failure), Err(Skip::After(format!("not checked: '{hop}' is broken")))),
             Err(why) => (Outcome::Skipped(why.clone()), Err(why.clone())),
         };
         self.report.add(hop, outcome)?;
@@ -72,9 +87,14 @@ impl Checks {
 
 /// `needs`, if `target` is part of this system: it was named, or something listens there.
 pub(crate) fn part<'a, N>(http: &HttpClient, target: &Target, needs: &'a Needs<N>) -> Needs<&'a N> {
-    let needs = needs.as_ref().map_err(String::clone)?;
-    if target.required || !http.refused(target) {
+    let needs = needs.as_ref().map_err(Skip::clone)?;
+    if target.required || target.usual && !http.refused(target) {
         return Ok(needs);
     }
-    Err(format!("not part of this system: nothing listens at {} ({})", target.origin(), target.setting))
+    let (origin, setting) = (target.origin(), target.setting);
+    let why = match target.usual {
+        true => format!("nothing listens at {origin} ({setting})"),
+        false => format!("with a port offset only where {setting} names it"),
+    };
+    Err(Skip::absent(target.name, &why))
 }

@@ -4,12 +4,12 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use reqwest::Url;
-use service::settings::{base_url, within};
+use service::settings::{PortOffset, base_url, within};
 
 /// Sends one batch through the system, and proves hop by hop that every signal of it arrives.
 ///
 /// Of the backends, one that was named must be there; one that was not, and that nothing listens for at its usual
-/// address, is not part of this system. With Grafana there, a few more requests keep its panels moving; some of them fail
+/// address, is not part of this system; with a port offset none is that was not named. With Grafana there, a few more requests keep its panels moving; some of them fail
 /// by design. Exit status: 0 when every hop holds that is there, 1 when one is broken, 2 for a bad setting.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
@@ -44,6 +44,10 @@ pub struct Config {
     /// Address of the collector's health check; usually http://127.0.0.1:13133
     #[arg(long, env = "COLLECTOR_URL", value_parser = base_url)]
     pub(crate) collector_url: Option<Url>,
+
+    /// Where the usual addresses of the services and of the trace viewer are
+    #[command(flatten)]
+    pub(crate) port_offset: PortOffset,
 
     /// Everything that docker-compose.yml starts must be there, named or not
     #[arg(long)]

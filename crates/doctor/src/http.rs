@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::report::Failure;
-use crate::targets::Target;
+use crate::targets::{Target, Trouble};
 
 /// Of a request that sets none itself.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -86,11 +86,12 @@ impl HttpClient {
 
 fn send(target: &Target, request: RequestBuilder) -> Result<Response<'_>, Failure> {
     let silent = |error: reqwest::Error| {
-        let reason = match error.is_timeout() {
-            true => "no response in time".to_owned(),
-            false => anyhow::Error::new(error.without_url()).root_cause().to_string(),
+        let (trouble, reason) = match (error.is_timeout(), error.is_connect()) {
+            (true, _) => (Trouble::Silent, "no response in time".to_owned()),
+            (false, true) => (Trouble::Absent, anyhow::Error::new(error.without_url()).root_cause().to_string()),
+            (false, false) => (Trouble::Wrong, anyhow::Error::new(error.without_url()).root_cause().to_string()),
         };
-        target.failure(format!("{} does not respond at {}: {reason}", target.name, target.origin()))
+        target.failure(trouble, format!("{} does not respond at {}: {reason}", target.name, target.origin()))
     };
     let response = request.send().map_err(silent)?;
     let traceresponse = response.headers().get("traceresponse").and_then(|value| value.to_str().ok());
@@ -112,7 +113,10 @@ impl Response<'_> {
         let Self { target, path, status, text, .. } = self;
         match status {
             200..300 => Ok(text),
-            _ => Err(target.failure(format!("{} responds with {status} to {path}: {}", target.name, self.beginning()))),
+            _ => Err(target.failure(
+                Trouble::Wrong,
+                format!("{} responds with {status} to {path}: {}", target.name, self.beginning()),
+            )),
         }
     }
 
@@ -129,7 +133,8 @@ impl Response<'_> {
     pub(crate) fn read<T>(&self, parse: impl Fn(&[u8]) -> serde_json::Result<T>) -> Result<T, Failure> {
         parse(self.success()?.as_bytes()).map_err(|error| {
             let (name, path, text) = (self.target.name, &self.path, self.beginning());
-            self.target.failure(format!("{name} responds to {path} with no such JSON ({error}): {text}"))
+            self.target
+                .failure(Trouble::Wrong, format!("{name} responds to {path} with no such JSON ({error}): {text}"))
         })
     }
 

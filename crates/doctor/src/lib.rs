@@ -1,12 +1,14 @@
 //! `dice doctor`: sends one batch through the system, and proves hop by hop that every signal of it arrives.
 //!
 //! Reading order: `config.rs` (what one can set), `targets.rs` (the parts of the system and their addresses), this file
-//! (the sequence of the hops), `check.rs` (how one hop is checked), `report.rs` (what is written), `http.rs` (the client).
+//! (the sequence of the hops), `check.rs` (how one hop is checked), `report.rs` (what is written), `containers.rs` (log lines of
+//! a broken part), `http.rs` (the client).
 //! Then the hops: `batch.rs`, `metrics.rs`, `prometheus.rs`, `trace.rs`, `logs.rs`, `grafana.rs`, `links.rs`, `dashboard.rs`.
 
 mod batch;
 mod check;
 mod config;
+mod containers;
 mod dashboard;
 mod grafana;
 mod http;
@@ -27,10 +29,10 @@ use traffic_gen::manifest;
 pub use config::Config;
 
 use batch::Sent;
-use check::{Checked, Checks, Needs, part};
+use check::{Checked, Checks, Needs, Skip, part};
 use http::HttpClient;
 use report::{Failure, Report};
-use targets::{Target, Targets};
+use targets::{Target, Targets, Trouble};
 
 /// A program that the launcher starts. Its table of these is the launcher's, so that a port stands in one place.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +85,8 @@ fn is_ready(http: &HttpClient, service: &Target) -> Checked<()> {
             format!("{} responds with {status} to /ready: {}", service.name, response.beginning()),
             "it is still starting, or stopping already",
             format!("wait and try again (--wait); its log lines say more. Is {} right?", service.setting),
-        )),
+        ))
+        .map_err(|failure| service.blamed(failure)),
     }
 }
 
@@ -112,13 +115,13 @@ fn follow(
 
     let exemplars = prometheus.and_then(|sent| match tempo.is_ok() && prometheus::expects_exemplars(http, targets) {
         true => Ok(sent),
-        false => Err("not part of this system: exemplars come from Tempo, by way of Prometheus".to_owned()),
+        false => Err(Skip::absent("exemplars", "exemplars come from Tempo, by way of Prometheus")),
     });
     checks.check("exemplar", &exemplars, |sent| prometheus::exemplar(http, targets, sent))?.ok();
 
     let grafana = &targets.grafana;
     let sources = part(http, grafana, sent);
-    let sources = checks.check("Grafana data sources", &sources, |_| grafana::sources(http, grafana))?;
+    let sources = checks.check("Grafana data sources", &sources, |_| grafana::sources(http, targets))?;
     let linked = match (sent, &sources, &trace) {
         (Ok(sent), Ok(sources), Ok(trace)) => Ok((sent, sources, trace)),
         (Err(why), ..) | (_, Err(why), _) | (.., Err(why)) => Err(why.clone()),
@@ -138,7 +141,7 @@ fn compare(file: &Path, tempo: &Target, wait: Duration, compared: &mut Option<ma
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(manifest::compare(file, &tempo.url, wait)).context("no comparison")
     };
-    let report = compared.insert(compare().map_err(|error| tempo.failure(format!("{error:#}")))?);
+    let report = compared.insert(compare().map_err(|error| tempo.failure(Trouble::Wrong, format!("{error:#}")))?);
     if report.is_lossless() {
         return Ok(((), format!("all {} spans of {} traces are there", report.spans_expected, report.traces)));
     }

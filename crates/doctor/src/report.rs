@@ -6,6 +6,9 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use traffic_gen::manifest;
 
+use crate::check::Skip;
+use crate::containers;
+
 /// What is wrong with a hop, for a person who wants to put it right.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -15,11 +18,13 @@ pub(crate) struct Failure {
     cause: String,
     /// What to do.
     remedy: String,
+    /// Whose last log lines may say more: a name in docker-compose.yml.
+    pub(crate) container: Option<&'static str>,
 }
 
 impl Failure {
     pub(crate) fn new(found: impl Into<String>, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { found: found.into(), cause: cause.into(), remedy: remedy.into() }
+        Self { found: found.into(), cause: cause.into(), remedy: remedy.into(), container: None }
     }
 }
 
@@ -30,7 +35,7 @@ pub(crate) enum Outcome {
     Ok(String),
     Failed(Failure),
     /// It was not looked at; why.
-    Skipped(String),
+    Skipped(Skip),
 }
 
 /// All lines so far. As text they are written one by one, because a hop may take its time.
@@ -49,7 +54,8 @@ impl Report {
     /// # Errors
     /// When stdout is closed.
     pub(crate) fn add(&mut self, hop: &str, outcome: Outcome) -> anyhow::Result<()> {
-        if !self.json {
+        // What is not part of the system is named in one line at the end.
+        if !self.json && !matches!(outcome, Outcome::Skipped(Skip::Absent(..))) {
             let (state, text) = outcome.text();
             write(&format!("{state:<8} {hop:<21} {text}\n"))?;
         }
@@ -66,29 +72,53 @@ impl Report {
             Outcome::Failed(failure) => Some((hop, failure)),
             _ => None,
         });
-        write(&if self.json { format!("{}\n", self.to_json(broken)) } else { self.summary(broken) })?;
+        let lines =
+            broken.and_then(|(_, failure)| failure.container).map(containers::last_log_lines).unwrap_or_default();
+        let text = if self.json { format!("{}\n", self.to_json(broken, &lines)) } else { self.summary(broken, &lines) };
+        write(&text)?;
         match broken {
             Some((hop, _)) => bail!("'{hop}' is broken"),
             None => Ok(()),
         }
     }
 
-    fn summary(&self, broken: Option<(&String, &Failure)>) -> String {
+    fn summary(&self, broken: Option<(&String, &Failure)>, lines: &[String]) -> String {
         let lossy = self.manifest.as_ref().filter(|manifest| !manifest.is_lossless());
         let lost = lossy.map(|manifest| format!("{manifest}\n")).unwrap_or_default();
-        if let Some((hop, Failure { found, cause, remedy })) = broken {
-            return format!(
-                "\n{lost}The first broken hop is '{hop}': {found}.\n  Likely cause  {cause}.\n  What to do    {remedy}.\n"
+        let absent = self.absent();
+        if let Some((hop, Failure { found, cause, remedy, container })) = broken {
+            let mut text = format!(
+                "\n{absent}{lost}The first broken hop is '{hop}': {found}.\n  Likely cause  {cause}.\n  What to do    {remedy}.\n"
             );
+            if !lines.is_empty() {
+                text += &format!("  The last log lines of {}:\n", container.unwrap_or_default());
+                lines.iter().for_each(|line| text += &format!("    {line}\n"));
+            }
+            return text;
         }
         let holding = self.lines.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Ok(_))).count();
-        match self.lines.len() - holding {
-            0 => format!("\n{holding} hops hold.\n"),
-            absent => format!("\n{holding} hops hold; {absent} are not part of this system.\n"),
+        format!("\n{absent}{holding} hops hold.\n")
+    }
+
+    /// One line about all parts that are not part of the system; empty where there are none.
+    fn absent(&self) -> String {
+        let mut parts: Vec<&str> = Vec::new();
+        let mut hops = 0;
+        for (_, outcome) in &self.lines {
+            if let Outcome::Skipped(Skip::Absent(part, _)) = outcome {
+                hops += 1;
+                if !parts.contains(part) {
+                    parts.push(part);
+                }
+            }
+        }
+        match hops {
+            0 => String::new(),
+            _ => format!("Not part of this system, so {hops} hops are not checked: {}.\n", parts.join(", ")),
         }
     }
 
-    fn to_json(&self, broken: Option<(&String, &Failure)>) -> Value {
+    fn to_json(&self, broken: Option<(&String, &Failure)>, lines: &[String]) -> Value {
         let hop = |(hop, outcome): &(String, Outcome)| {
             let (state, text) = outcome.text();
             let mut object = json!({ "hop": hop, "state": state.to_lowercase(), "found": text });
@@ -100,6 +130,9 @@ impl Report {
         };
         let hops: Vec<_> = self.lines.iter().map(hop).collect();
         let mut report = json!({ "ok": broken.is_none(), "first_broken": broken.map(|(hop, _)| hop), "hops": hops });
+        if !lines.is_empty() {
+            report["log_lines"] = json!(lines);
+        }
         if let Some(manifest) = &self.manifest {
             report["manifest"] = json!(manifest);
         }
@@ -113,7 +146,7 @@ impl Outcome {
         match self {
             Outcome::Ok(found) => ("ok", found),
             Outcome::Failed(failure) => ("FAILED", &failure.found),
-            Outcome::Skipped(why) => ("skipped", why),
+            Outcome::Skipped(Skip::After(why) | Skip::Absent(_, why)) => ("skipped", why),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use test_support::{Process, eventually, http, ports};
+use test_support::{Process, Signal, eventually, http, ports};
 
 /// The repository's own file of that path.
 pub(crate) fn read(path: &str) -> String {
@@ -14,7 +14,7 @@ pub(crate) fn read(path: &str) -> String {
 /// Gone when dropped.
 pub(crate) struct Prometheus {
     pub(crate) url: String,
-    _process: Process,
+    process: Process,
     directory: PathBuf,
 }
 
@@ -41,13 +41,18 @@ impl Prometheus {
             .arg(format!("--web.listen-address={address}"))
             .args(["--web.enable-remote-write-receiver", "--enable-feature=exemplar-storage"]);
         let process = Process::spawn(command).unwrap();
-        let prometheus = Self { url: format!("http://{address}"), _process: process, directory };
+        let prometheus = Self { url: format!("http://{address}"), process, directory };
         let ready = http::client().get(format!("{}/-/ready", prometheus.url));
         eventually("Prometheus is ready", || {
             let response = ready.try_clone().unwrap().send();
             response.is_ok_and(|response| response.status().is_success()).then_some(())
         });
         prometheus
+    }
+
+    /// Suspends it.
+    pub(crate) fn freeze(&self) {
+        self.process.signal(Signal::SIGSTOP);
     }
 
     /// `data` of a response of the query API.

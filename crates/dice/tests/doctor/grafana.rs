@@ -57,6 +57,7 @@ fn reply(request: &Request, backends: &Backends, change: Option<Change>) -> Resp
     match &body {
         Value::Null => server::json(404, &json!({ "message": "not found, says the stand-in for Grafana" })),
         body if body["status"] == "ERROR" => server::json(400, body),
+        body if body["statusCode"].is_u64() => server::json(body["statusCode"].as_u64().unwrap() as u16, body),
         body => server::json(status, body),
     }
 }
@@ -88,8 +89,11 @@ fn proxy(request: &Request, backend: &str, rest: &str) -> Response {
             forwarded = forwarded.query(&[(name, value)]);
         }
     }
-    let response = http::send(forwarded);
-    server::json(response.status, &serde_json::from_str(&response.text()).unwrap_or(Value::String(response.text())))
+    let Ok(response) = forwarded.send() else {
+        return server::json(502, &json!({ "message": "Bad Gateway, says the stand-in for Grafana" }));
+    };
+    let (status, text) = (response.status().as_u16(), response.text().unwrap());
+    server::json(status, &serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
 /// `/api/ds/query`: runs the query at the backend, and puts the result into frames, a list of columns each.

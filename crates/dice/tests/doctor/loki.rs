@@ -1,6 +1,6 @@
 //! A stand-in for Loki: takes log records over OTLP as Loki does, and runs the part of LogQL that the doctor and Grafana's stand-in use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use axum::response::Response;
@@ -37,6 +37,11 @@ pub(crate) enum Broken {
 pub(crate) struct Loki(Arc<Mutex<Vec<Line>>>);
 
 impl Loki {
+    /// The instrumentation scopes of all lines.
+    pub(crate) fn scopes(&self) -> BTreeSet<String> {
+        self.0.lock().unwrap().iter().map(|line| line.labels["scope_name"].clone()).collect()
+    }
+
     pub(crate) fn serve(&self, broken: Broken) -> Server {
         let lines = self.0.clone();
         Server::start(move |request| respond(request, &lines, broken))
@@ -86,9 +91,14 @@ fn records(body: &[u8]) -> Vec<Line> {
     let mut lines = Vec::new();
     for group in message.resource_logs {
         let resource = group.resource.unwrap_or_default();
-        for record in group.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
+        let records = group.scope_logs.into_iter().flat_map(|logs| {
+            let scope = logs.scope.unwrap_or_default().name;
+            logs.log_records.into_iter().map(move |record| (scope.clone(), record))
+        });
+        for (scope, record) in records {
             let mut labels: BTreeMap<_, _> = resource.attributes.iter().chain(&record.attributes).map(label).collect();
             let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            labels.insert("scope_name".to_owned(), scope);
             labels.insert("trace_id".to_owned(), hex(&record.trace_id));
             labels.insert("span_id".to_owned(), hex(&record.span_id));
             labels.insert("detected_level".to_owned(), record.severity_text.to_lowercase());

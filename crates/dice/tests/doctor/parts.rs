@@ -85,8 +85,13 @@ impl Report {
 
 /// Runs the doctor with these flags and nothing in its environment.
 pub(crate) fn doctor(flags: &[String], more: &[&str]) -> Report {
+    doctor_with(flags, more, &[])
+}
+
+/// The same with an environment.
+pub(crate) fn doctor_with(flags: &[String], more: &[&str], environment: &[(&str, &str)]) -> Report {
     let flags = flags.iter().map(String::as_str);
     let args: Vec<_> = std::iter::once("doctor").chain(flags).chain(more.iter().copied()).collect();
-    let finished = dice(&args, &[]).finish();
+    let finished = dice(&args, environment).finish();
     Report { status: finished.status.code(), stdout: finished.stdout, stderr: finished.stderr }
 }

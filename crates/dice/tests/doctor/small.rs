@@ -1,5 +1,6 @@
 //! Two small stand-ins: the collector's health check, and the metrics that Tempo makes of spans.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,6 +17,13 @@ pub(crate) fn collector(healthy: bool) -> Server {
         true => server::json(200, &json!({ "status": "Server available", "stand-in": "for the collector" })),
         false => server::json(503, &json!({ "status": "Server not available", "stand-in": "for the collector" })),
     })
+}
+
+/// Stands for a part that is paused: the system takes connections for it, and nothing responds.
+pub(crate) fn paused() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, url)
 }
 
 /// Which exemplars there are.

@@ -4,12 +4,12 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use test_support::{NOWHERE, http};
+use test_support::{NOWHERE, Signal, http};
 
 use crate::common;
 use crate::common::backend::Backend;
 use crate::common::service::Service;
-use crate::parts::{Report, Services, Settings, doctor};
+use crate::parts::{Report, Services, Settings, doctor, doctor_with};
 
 /// The services and their viewer.
 struct System {
@@ -50,28 +50,17 @@ ok       batch rolled
 ok       trace continued
 ok       metrics moved
 ok       spans exported
-skipped  Prometheus targets
-skipped  Prometheus series
-skipped  collector
 ok       trace complete
-skipped  log lines
-skipped  exemplar
-skipped  Grafana data sources
-skipped  Grafana links
-skipped  Grafana dashboard
-skipped  Grafana panels
 
-8 hops hold; 9 are
+Not part of this system, so 9 hops are not checked: Prometheus, the collector, Loki, Grafana.
+8 hops hold.
 ";
-    let beginnings: String = table
-        .stdout
-        .lines()
-        .map(|line| format!("{}\n", line.chars().take(30).collect::<String>().trim_end()))
-        .collect();
-    let beginnings = beginnings.replace("8 hops hold; 9 are not part of", "8 hops hold; 9 are");
-    assert_eq!(beginnings, expected, "{}", table.stdout);
-    let skipped: Vec<_> = table.stdout.lines().filter(|line| line.starts_with("skipped")).collect();
-    assert!(skipped.iter().all(|line| line.contains("not part of this system: ")), "{skipped:#?}");
+    let checked = |line: &str| line.starts_with("ok") || line.starts_with("FAILED") || line.starts_with("skipped");
+    let beginning = |line: &str| match checked(line) {
+        true => format!("{}\n", line.chars().take(30).collect::<String>().trim_end()),
+        false => format!("{line}\n"),
+    };
+    assert_eq!(table.stdout.lines().map(beginning).collect::<String>(), expected, "{}", table.stdout);
     assert!(table.stdout.contains("exactly what was sent"), "{}", table.stdout);
 
     let json = doctor(&system.flags(), &["--json"]);
@@ -94,10 +83,74 @@ fn stopped_service_is_named() {
         drop(part.0);
         let report = doctor(&flags, &["--json", "--wait=1"]);
         let url = flags.iter().find_map(|flag| flag.strip_prefix(&format!("--{stopped}-url="))).unwrap();
-        report.assert_breaks_at(&format!("{stopped} ready"), &[url, "Connection refused"]);
+        report.assert_breaks_at(&format!("{stopped} ready"), &[url, "Connection refused", "start it: `cargo run`"]);
         assert_eq!(report.hop("batch rolled").0, "skipped");
+        let words = format!("start it: `docker compose up -d {stopped}-stage4`");
+        doctor(&flags, &["--json", "--wait=0", "--stack"]).assert_breaks_at(&format!("{stopped} ready"), &[&words]);
+        let words = "start it: `cargo run -- --port-offset 100`";
+        doctor(&flags, &["--json", "--wait=0", "--port-offset=100"])
+            .assert_breaks_at(&format!("{stopped} ready"), &[words]);
     };
     ["die-service", "dice-roller", "frontend"].into_iter().for_each(hop);
+}
+
+#[test]
+fn paused_service_is_named() {
+    let system = System::start(Settings::default());
+    let Services { die_service, dice_roller, frontend } = &system.services;
+    for service in [frontend, dice_roller, die_service] {
+        service.freeze();
+        let report = system.check(&["--wait=1"]);
+        report.assert_breaks_at(&format!("{} ready", service.name), &["no response in time", "kill -CONT"]);
+        service.resume();
+    }
+    system.viewer.process().signal(Signal::SIGSTOP);
+    system.check(&["--wait=1"]).assert_breaks_at("spans exported", &["spans have left", "OTEL_EXPORTER_OTLP_ENDPOINT"]);
+    system.viewer.process().signal(Signal::SIGCONT);
+}
+
+/// A system that was moved, and, at the usual address of Prometheus, one that belongs to another system.
+#[test]
+fn doctor_finds_a_system_that_port_offset_has_moved() {
+    let (_launcher, ports) = common::launch(&[("ROLL_DELAY_MAX_MS", "20")]);
+    let offset = ports.offset.to_string();
+    let by_flag = doctor(&[], &["--port-offset", &offset]);
+    assert_eq!(by_flag.status, Some(0), "{by_flag:?}");
+    let absent = "Not part of this system, so 9 hops are not checked: Prometheus, the collector, Loki, Grafana.";
+    assert!(by_flag.stdout.contains(absent) && by_flag.stdout.contains("8 hops hold"), "{}", by_flag.stdout);
+    let by_variable = doctor_with(&[], &["--json"], &[("PORT_OFFSET", &offset)]);
+    assert_eq!(by_variable.status, Some(0), "{by_variable:?}");
+    assert!(by_variable.hop("trace complete").0 == "ok", "{}", by_variable.stdout);
+    assert!(by_variable.hop("collector").1.contains("only where COLLECTOR_URL names it"), "{}", by_variable.stdout);
+}
+
+/// A stand-in for Docker writes more lines than are shown, and one that would turn the terminal red.
+#[test]
+fn last_log_lines_of_broken_part_are_shown_where_docker_has_them() {
+    let directory = std::env::temp_dir().join(format!("doctor-docker-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let script = directory.join("docker");
+    let text = "#!/bin/sh\necho a stand-in for docker, called with \"$@\"\nfor i in $(/usr/bin/seq 25); do \
+                printf '\\033[31mline %s\\n' $i; done\necho last\n";
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let system = System::start(Settings::default());
+    let flags = [system.flags(), vec![format!("--prometheus-url={NOWHERE}")]].concat();
+    let path = [("PATH", directory.to_str().unwrap())];
+
+    let report = doctor_with(&flags, &["--json", "--wait=5"], &path);
+    report.assert_breaks_at("Prometheus targets", &["docker compose up -d prometheus"]);
+    let json = report.json();
+    let lines: Vec<_> = json["log_lines"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    assert_eq!((lines.len(), lines[18], lines[19]), (20, "[31mline 25", "last"), "{lines:?}");
+    let table = doctor_with(&flags, &["--wait=5"], &path);
+    assert!(table.stdout.contains("  The last log lines of prometheus:\n"), "{}", table.stdout);
+
+    std::fs::write(&script, "#!/bin/sh\nexec /bin/sleep 60\n").unwrap();
+    let report = doctor_with(&flags, &["--json", "--wait=5"], &path);
+    report.assert_breaks_at("Prometheus targets", &["docker compose up -d prometheus"]);
+    assert_eq!(report.json().get("log_lines"), None);
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
