@@ -9,6 +9,7 @@ use axum::http::header::{
 };
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::query::QueryPool;
 use crate::store::Store;
 use crate::{page, query};
 
@@ -16,8 +17,8 @@ use crate::{page, query};
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// The page and query port.
-pub(crate) fn app(store: Arc<Store>) -> Router {
-    query::routes()
+pub(crate) fn app(store: Arc<Store>, pool: QueryPool) -> Router {
+    query::routes(pool)
         .merge(page::routes())
         .layer(header(CONTENT_SECURITY_POLICY, POLICY))
         // Error messages quote the request; a browser must not take them for HTML.

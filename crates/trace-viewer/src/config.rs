@@ -42,6 +42,10 @@ pub struct Config {
     #[arg(long, env = "MAX_BYTES", default_value_t = 256 << 20, value_parser = at_least::<{ 1 << 20 }>)]
     pub max_bytes: usize,
 
+    /// Milliseconds after which a query of the API is stopped and gets 503.
+    #[arg(long, env = "QUERY_TIMEOUT_MS", default_value_t = 5000, value_parser = within(1..=600_000_u64))]
+    pub query_timeout_ms: u64,
+
     /// How log lines are written.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
@@ -96,6 +100,7 @@ mod tests {
             ("--cors-allowed-origins=app.example", "allowed: origins such as https://app.example"),
             ("--cors-allowed-origins=https://app.example/", "allowed: origins such as https://app.example"),
             ("--max-spans=1", "allowed: a number from 2 up"),
+            ("--query-timeout-ms=0", "allowed: a number from 1 to 600000"),
             ("--host=localhost:80", "allowed: an IP address"),
             ("--rust-log=a=b=c", "allowed: a level"),
         ];

@@ -12,6 +12,9 @@ pub(crate) struct TraceId(u128);
 pub(crate) struct SpanId(NonZeroU64);
 
 impl TraceId {
+    /// No trace has it.
+    pub(crate) const LEAST: Self = Self(0);
+
     /// The id in an OTLP message, if it is valid.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let number = u128::from_be_bytes(bytes.try_into().ok()?);

@@ -21,6 +21,7 @@ mod analysis;
 mod app;
 mod attributes;
 mod body;
+mod by_start;
 mod check;
 mod compare_view;
 mod config;
@@ -31,6 +32,7 @@ mod ingest;
 mod json;
 mod list;
 mod log;
+mod long_head;
 mod map;
 mod origin;
 mod origins;
@@ -68,6 +70,7 @@ pub mod fuzzing {
     pub fn apps() -> (axum::Router, axum::Router) {
         let store = std::sync::Arc::new(Store::new(Limits { spans: 1000, bytes: 1 << 20 }));
         let receiver = crate::receive::Receiver::new(store.clone());
-        (crate::ingest::app(receiver, [].into()), crate::app::app(store))
+        let pool = crate::query::QueryPool::new(std::time::Duration::from_secs(5));
+        (crate::ingest::app(receiver, [].into()), crate::app::app(store, pool))
     }
 }

@@ -21,7 +21,7 @@ use crate::{search, tags, tempo_json};
 pub(crate) use pool::{QueryError, QueryPool};
 
 /// The query API, the probes and the metrics.
-pub(crate) fn routes() -> Router<Arc<Store>> {
+pub(crate) fn routes(pool: QueryPool) -> Router<Arc<Store>> {
     Router::new()
         .route("/api/traces/{id}", get(trace_v1))
         .route("/api/v2/traces/{id}", get(trace_v2))
@@ -36,7 +36,7 @@ pub(crate) fn routes() -> Router<Arc<Store>> {
         .route("/ready", get("ready"))
         .route("/health", get("ok"))
         .route("/metrics", get(metrics))
-        .layer(Extension(QueryPool::new()))
+        .layer(Extension(pool))
 }
 
 async fn trace_v1(

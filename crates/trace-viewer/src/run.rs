@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::config::Config;
+use crate::query::QueryPool;
 use crate::receive::Receiver;
 use crate::serve::{Connections, Version};
 use crate::store::{Limits, Store};
@@ -45,14 +46,15 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let store = Arc::new(Store::new(Limits { spans: config.max_spans, bytes: config.max_bytes }));
     let receiver = Receiver::new(store.clone());
-    let page_routes = origin::only_known_hosts(app::app(store), config.allowed_hosts.into());
+    let pool = QueryPool::new(Duration::from_millis(config.query_timeout_ms));
+    let page_routes = origin::only_known_hosts(app::app(store, pool), config.allowed_hosts.into());
     let origins: origin::Origins = config.cors_allowed_origins.into();
     let http_routes = ingest::app(receiver.clone(), origins.clone());
     let grpc_routes = grpc::app(receiver, origins);
     let connections = Connections::new();
     let accept = async {
         tokio::join!(
-            connections.accept(&pages, &page_routes, Version::Http1),
+            connections.accept(&pages, &page_routes, Version::Http1LongHeads),
             connections.accept(&otlp, &http_routes, Version::Http1),
             connections.accept(&otlp_grpc, &grpc_routes, Version::Http2),
         )

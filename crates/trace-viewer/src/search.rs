@@ -1,7 +1,6 @@
 //! `/api/search`: which traces match tags or a query.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use axum::extract::{Extension, Query as Parameters, State};
@@ -10,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
+use crate::by_start::{NewestFirst, Services};
 use crate::query::{QueryError, QueryPool};
 use crate::span::StoredSpan;
 use crate::store::Store;
@@ -45,8 +45,8 @@ struct Search {
 /// Nanoseconds since 1970.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TimeRange {
-    start: u64,
-    end: u64,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
 }
 
 /// What a service has in a trace.
@@ -116,25 +116,31 @@ impl Search {
 
     /// The response.
     fn run(&self, store: &Store, deadline: &Deadline) -> Result<String, QueryError> {
-        let mut traces = store.latest(usize::MAX);
-        traces.sort_by_cached_key(|trace| Reverse(trace.start()));
-        let (mut found, mut inspected) = (0, 0);
+        let service = self.query.as_ref().and_then(Query::service);
+        let mut services = Services::default();
+        service.inspect(|service| services.add(service));
+        let mut found = HashSet::new();
+        let mut inspected = 0;
         let mut body = r#"{"traces":["#.to_owned();
-        for trace in traces {
+        for trace in NewestFirst::new(store, self.range.end, services) {
             deadline.check_now()?;
             inspected += 1;
+            let has = |service: &str| trace.origins.iter().any(|origin| origin.resource.service == service);
+            if service.is_some_and(|service| !has(service)) || found.contains(&trace.id) {
+                continue;
+            }
             if let Some(result) = self.result(&trace, deadline)? {
-                if found > 0 {
+                if !found.is_empty() {
                     body.push(',');
                 }
                 body.push_str(&result.to_string());
-                found += 1;
+                found.insert(trace.id);
                 if body.len() > MOST_BYTES {
                     let reason = format!("the response has more than {MOST_BYTES} bytes: use a smaller limit or spss");
                     return Err(QueryError::Invalid(reason));
                 }
             }
-            if found == self.limit {
+            if found.len() == self.limit {
                 break;
             }
         }

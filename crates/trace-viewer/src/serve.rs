@@ -16,6 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, warn};
 
+use crate::long_head::LongHead;
+
 /// Connections of all ports together; more wait until one ends. Each takes up to [`MAX_HEAD`].
 const MAX_CONNECTIONS: u32 = 6_000;
 
@@ -24,6 +26,9 @@ const OF_HTTP2: u32 = 8;
 
 /// Request line and headers together. hyper checks after reading, so it responds 431 somewhat beyond it.
 const MAX_HEAD: usize = 16 << 10;
+
+/// The same where a query may be part of the request line. A longer URL gets 414.
+const MAX_LONG_HEAD: usize = 72 << 10;
 
 /// What is sent to an HTTP/2 connection before it is read, as in the protocol's default.
 const WINDOW: u32 = 65_535;
@@ -44,6 +49,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Version {
     Http1,
+    /// Queries in URLs, and no bodies.
+    Http1LongHeads,
     Http2,
 }
 
@@ -61,7 +68,7 @@ impl Connections {
     /// Accepts connections for ever.
     pub(crate) async fn accept(&self, listener: &TcpListener, router: &Router, version: Version) {
         let places = match version {
-            Version::Http1 => 1,
+            Version::Http1 | Version::Http1LongHeads => 1,
             Version::Http2 => OF_HTTP2,
         };
         loop {
@@ -83,12 +90,19 @@ impl Connections {
         let mut stream = TimeoutStream::new(stream);
         stream.set_read_timeout(Some(IDLE));
         stream.set_write_timeout(Some(WRITE_TIMEOUT));
-        let (stream, service) = (TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
+        let (stream, service) = (Box::pin(stream), TowerToHyperService::new(router));
+        let mut http1 = http1::Builder::new();
+        http1.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
         match version {
             Version::Http1 => {
-                let mut http1 = http1::Builder::new();
-                http1.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEAD);
-                spawn(self.open.watch(http1.serve_connection(stream, service)), place);
+                http1.max_buf_size(MAX_HEAD);
+                spawn(self.open.watch(http1.serve_connection(TokioIo::new(stream), service)), place);
+            }
+            Version::Http1LongHeads => {
+                http1.max_buf_size(MAX_LONG_HEAD);
+                let more = MAX_LONG_HEAD.div_ceil(MAX_HEAD) as u32;
+                let stream = LongHead::new(stream, self.places.clone(), MAX_HEAD, more);
+                spawn(self.open.watch(http1.serve_connection(TokioIo::new(stream), service)), place);
             }
             Version::Http2 => {
                 let mut http2 = http2::Builder::new(TokioExecutor::new());
@@ -97,7 +111,7 @@ impl Connections {
                     .max_concurrent_streams(MAX_STREAMS)
                     .max_header_list_size(MAX_HEAD as u32)
                     .timer(TokioTimer::new());
-                spawn(self.open.watch(http2.serve_connection(stream, service)), place);
+                spawn(self.open.watch(http2.serve_connection(TokioIo::new(stream), service)), place);
             }
         }
     }

@@ -2,11 +2,13 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tracing::warn;
 
+use crate::by_start::{ByStart, Position, Services};
 use crate::ids::TraceId;
 use crate::log::LogLimit;
 use crate::shares::{self, Shares};
@@ -48,6 +50,10 @@ struct Kept {
     traces: HashMap<TraceId, Arc<Trace>>,
     /// The oldest first, by the arrival of the first span or log record.
     order: VecDeque<TraceId>,
+    /// Those that have spans.
+    by_start: ByStart,
+    /// Traces whose entry in `by_start` has to change, which is done once for each message.
+    moved: Vec<TraceId>,
     shares: Shares,
     level: Level,
 }
@@ -80,6 +86,7 @@ impl Store {
         let added =
             items.into_iter().filter_map(|(trace, item)| add(&mut kept, trace, item, self.limits).then_some(()));
         let refused = count - added.count();
+        kept.update_index();
         let evicted = kept.evict(self.limits);
         let traces = kept.level.traces;
         drop(kept);
@@ -109,6 +116,18 @@ impl Store {
         newest_first.filter(|trace| !trace.spans.is_empty()).take(count).cloned().collect()
     }
 
+    /// See [`ByStart::before`].
+    pub(crate) fn before(
+        &self,
+        end: Bound<Position>,
+        services: Services,
+        count: usize,
+    ) -> (Vec<Arc<Trace>>, Option<Position>) {
+        let kept = self.read();
+        let (found, next) = kept.by_start.before(end, services, count);
+        (found.iter().filter_map(|position| kept.traces.get(&position.id)).cloned().collect(), next)
+    }
+
     pub(crate) fn level(&self) -> Level {
         self.read().level
     }
@@ -133,8 +152,11 @@ impl Kept {
                         trace.brought += shares.add(&span.origin);
                         trace.bytes += shares::LISTED;
                         trace.origins.push(span.origin.clone());
+                        trace.services.add(span.service());
                     }
-                    entry.insert(Arc::new(span));
+                    let span = Arc::new(span);
+                    entry.insert(span.clone());
+                    trace.note(&span);
                     trace.bytes += weight;
                     true
                 }
@@ -169,9 +191,21 @@ impl Kept {
         trace.updated = Instant::now();
         let added = change(trace, &mut self.shares);
         trace.refused += usize::from(!added);
+        if trace.indexed != trace.entry() && self.moved.last() != Some(&id) {
+            self.moved.push(id);
+        }
         self.level.spans += trace.spans.len() - before.0;
         self.level.bytes += trace.bytes + trace.brought - before.1;
         added
+    }
+
+    fn update_index(&mut self) {
+        for id in std::mem::take(&mut self.moved) {
+            let Some(trace) = self.traces.get_mut(&id).map(Arc::make_mut) else { continue };
+            trace.indexed.inspect(|(position, _)| self.by_start.remove(*position));
+            trace.indexed = trace.entry();
+            trace.indexed.inspect(|(position, services)| self.by_start.insert(*position, *services));
+        }
     }
 
     /// Takes out the oldest traces until the rest is within `limits`.
@@ -179,6 +213,7 @@ impl Kept {
         let mut evicted = Vec::new();
         while self.level.spans > limits.spans || self.level.bytes > limits.bytes {
             let Some(trace) = self.order.pop_front().and_then(|id| self.traces.remove(&id)) else { break };
+            trace.indexed.inspect(|(position, _)| self.by_start.remove(*position));
             self.level.traces -= 1;
             self.level.spans -= trace.spans.len();
             self.level.bytes -= trace.bytes;
@@ -234,6 +269,9 @@ mod tests {
             let shared = origins.map(|origin| shares.add(origin)).sum::<usize>();
             prop_assert_eq!(level.bytes, own + shared);
             prop_assert_eq!((kept.order.len(), level.traces), (kept.traces.len(), kept.traces.len()));
+            let mut positions: Vec<_> = kept.traces.values().filter_map(|trace| trace.entry()).map(|(position, _)| position).collect();
+            positions.sort();
+            prop_assert_eq!(kept.by_start.positions().collect::<Vec<_>>(), positions);
         }
     }
 

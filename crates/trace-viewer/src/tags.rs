@@ -8,6 +8,7 @@ use axum::extract::{Extension, Path, Query as Parameters, State};
 use serde_json::{Value, json};
 
 use crate::attributes::Attribute;
+use crate::by_start::{NewestFirst, Services};
 use crate::query::{QueryError, QueryPool};
 use crate::search::{TimeRange, given};
 use crate::span::StoredSpan;
@@ -163,7 +164,7 @@ fn for_each_span(
 ) -> Result<(), QueryError> {
     let range = TimeRange::parse(parameters)?;
     let query = given(parameters, "q").and_then(|query| Query::parse(query).ok());
-    for trace in store.latest(usize::MAX) {
+    for trace in NewestFirst::new(store, range.end, Services::default()) {
         deadline.check_now()?;
         if !range.includes(trace.start(), trace.duration()) {
             continue;

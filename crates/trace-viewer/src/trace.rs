@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::by_start::{ByStart, Position, Services};
 use crate::ids::{SpanId, TraceId};
 use crate::span::{LogRecord, Origin, StoredSpan};
 use crate::weight;
@@ -18,6 +19,14 @@ pub(crate) struct Trace {
     pub(crate) refused: usize,
     /// Where its spans come from; one may occur more than once.
     pub(crate) origins: Vec<Arc<Origin>>,
+    /// The entry that the index has.
+    pub(crate) indexed: Option<(Position, Services)>,
+    /// The services of its spans.
+    pub(crate) services: Services,
+    /// First start, last end and earliest root span of the spans so far: a query reads them of each trace.
+    start: u64,
+    end: u64,
+    root: Option<(u64, SpanId)>,
     /// Memory of the trace, without `origins`, which it shares with others.
     pub(crate) bytes: usize,
     /// Memory of the origins that were new when they came with this trace.
@@ -30,7 +39,7 @@ pub(crate) struct Trace {
 
 impl Trace {
     /// Memory of a trace without spans: itself, its entries in the store, and the first node of its map.
-    pub(crate) const EMPTY_BYTES: usize = weight::shared::<Self>() + 64 + 208;
+    pub(crate) const EMPTY_BYTES: usize = weight::shared::<Self>() + 64 + 208 + ByStart::ENTRY_BYTES;
 
     /// Memory of a span's entry in the map: key and pointer, in nodes that are two thirds full.
     pub(crate) const ENTRY_BYTES: usize = 24;
@@ -42,6 +51,11 @@ impl Trace {
             logs: Vec::new(),
             refused: 0,
             origins: Vec::new(),
+            indexed: None,
+            services: Services::default(),
+            start: u64::MAX,
+            end: 0,
+            root: None,
             brought: 0,
             bytes: Self::EMPTY_BYTES,
             revision: 0,
@@ -49,18 +63,33 @@ impl Trace {
         }
     }
 
+    /// To be called for each span that is added.
+    pub(crate) fn note(&mut self, span: &StoredSpan) {
+        self.start = self.start.min(span.start());
+        self.end = self.end.max(span.end());
+        if span.parent().is_none() {
+            let this = (span.start(), span.id);
+            self.root = Some(self.root.map_or(this, |root| root.min(this)));
+        }
+    }
+
+    /// Its entry in the index; none while it has no span.
+    pub(crate) fn entry(&self) -> Option<(Position, Services)> {
+        (!self.spans.is_empty()).then_some((Position { start: self.start, id: self.id }, self.services))
+    }
+
     /// The first start, in nanoseconds since 1970.
     pub(crate) fn start(&self) -> u64 {
-        self.spans.values().map(|span| span.start()).min().unwrap_or(0)
+        if self.spans.is_empty() { 0 } else { self.start }
     }
 
     /// Nanoseconds from the first start to the last end.
     pub(crate) fn duration(&self) -> u64 {
-        self.spans.values().map(|span| span.end()).max().unwrap_or(0) - self.start()
+        self.end.saturating_sub(self.start)
     }
 
     /// The span without a parent, once it has arrived; the earliest of several.
     pub(crate) fn root(&self) -> Option<&Arc<StoredSpan>> {
-        self.spans.values().filter(|span| span.parent().is_none()).min_by_key(|span| span.start())
+        self.spans.get(&self.root?.1)
     }
 }

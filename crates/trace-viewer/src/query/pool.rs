@@ -12,9 +12,6 @@ use tokio::time::timeout_at;
 
 use crate::traceql::{Deadline, TimedOut};
 
-/// How long a query may take, with the time it waits for its turn.
-const TIME_LIMIT: Duration = Duration::from_secs(5);
-
 /// Most queries that wait for their turn.
 const MOST_WAITING: usize = 64;
 
@@ -35,7 +32,7 @@ impl From<String> for QueryError {
 
 impl From<TimedOut> for QueryError {
     fn from(_: TimedOut) -> Self {
-        Self::Overloaded("the query took longer than 5 s and was stopped: narrow it by time, service or name")
+        Self::Overloaded("the query took too long and was stopped: narrow it by time, service or name")
     }
 }
 
@@ -51,15 +48,18 @@ impl IntoResponse for QueryError {
 /// Runs queries.
 #[derive(Clone)]
 pub(crate) struct QueryPool {
+    /// For a query, with the time it waits for its turn.
+    time_limit: Duration,
     running: Arc<Semaphore>,
     accepted: Arc<Semaphore>,
 }
 
 impl QueryPool {
     /// As many queries at once as there are processors.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(time_limit: Duration) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { running: Arc::new(Semaphore::new(threads)), accepted: Arc::new(Semaphore::new(threads + MOST_WAITING)) }
+        let [running, accepted] = [threads, threads + MOST_WAITING].map(|most| Arc::new(Semaphore::new(most)));
+        Self { time_limit, running, accepted }
     }
 
     /// Runs `query`, which checks the deadline for each span.
@@ -68,15 +68,17 @@ impl QueryPool {
         query: impl FnOnce(&Deadline) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, QueryError> {
         const BUSY: QueryError = QueryError::Overloaded("too many queries are running");
-        let until = Instant::now() + TIME_LIMIT;
+        let until = Instant::now() + self.time_limit;
         let Ok(accepted) = self.accepted.clone().try_acquire_owned() else { return Err(BUSY) };
         let Ok(Ok(turn)) = timeout_at(until.into(), self.running.clone().acquire_owned()).await else {
             return Err(BUSY);
         };
-        // The thread has the permits: it goes on until the deadline when the client has left.
+        let deadline = Deadline::at(until);
+        let _cancel = deadline.cancel_on_drop();
+        // The thread has the permits: it goes on for a moment when the client has left.
         let result = tokio::task::spawn_blocking(move || {
             let _permits = (accepted, turn);
-            query(&Deadline::at(until))
+            query(&deadline)
         });
         result.await.unwrap_or(Err(QueryError::Overloaded("the query failed")))
     }

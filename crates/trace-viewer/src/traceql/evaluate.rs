@@ -2,9 +2,11 @@
 
 use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::{Aggregate, Expression, Function, Query, SpanSets, Stage, Value};
+use super::{Aggregate, Comparison, Expression, Field, Function, Query, Scope, SpanSets, Stage, Value};
 use crate::ids::SpanId;
 use crate::span::StoredSpan;
 use crate::trace::Trace;
@@ -19,12 +21,26 @@ pub(crate) struct TimedOut;
 /// When a query must have ended.
 pub(crate) struct Deadline {
     at: Instant,
+    cancelled: Arc<AtomicBool>,
     spans: Cell<u32>,
+}
+
+/// Ends a query when its client has left.
+pub(crate) struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Deadline {
     pub(crate) fn at(at: Instant) -> Self {
-        Self { at, spans: Cell::new(0) }
+        Self { at, cancelled: Arc::default(), spans: Cell::new(0) }
+    }
+
+    pub(crate) fn cancel_on_drop(&self) -> CancelOnDrop {
+        CancelOnDrop(self.cancelled.clone())
     }
 
     /// Called once for each span.
@@ -34,7 +50,8 @@ impl Deadline {
     }
 
     pub(crate) fn check_now(&self) -> Result<(), TimedOut> {
-        if Instant::now() < self.at { Ok(()) } else { Err(TimedOut) }
+        let goes_on = Instant::now() < self.at && !self.cancelled.load(Ordering::Relaxed);
+        if goes_on { Ok(()) } else { Err(TimedOut) }
     }
 }
 
@@ -127,6 +144,14 @@ fn places(trace: &Trace) -> HashMap<SpanId, Place> {
 }
 
 impl Query {
+    /// The service that one of the spans must be of, if the query begins with such a condition.
+    pub(crate) fn service(&self) -> Option<&str> {
+        match self.pipeline.first()? {
+            Stage::Spans(SpanSets::Filter(condition)) => condition.service(),
+            _ => None,
+        }
+    }
+
     /// The spans of the trace that the query finds, if there are any.
     pub(crate) fn run<'a>(
         &self,
@@ -236,6 +261,21 @@ impl Aggregate {
 }
 
 impl Expression {
+    fn service(&self) -> Option<&str> {
+        match self {
+            Self::And(left, right) => left.service().or_else(|| right.service()),
+            Self::Compare(Comparison::Equal, field, value) => match (&**field, &**value) {
+                (Self::Field(Field::Attribute(Scope::Resource, key)), Self::Value(Value::Text(service)))
+                    if key == "service.name" =>
+                {
+                    Some(service)
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Whether a span meets the condition. A condition on a field that the span lacks does not hold.
     fn holds<'a>(&'a self, context: &TraceContext<'a>, span: &'a StoredSpan) -> bool {
         match self {

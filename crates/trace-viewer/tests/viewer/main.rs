@@ -12,6 +12,7 @@ mod limits;
 mod list;
 mod map;
 mod pages;
+mod query_cost;
 mod search;
 mod startup;
 mod support;

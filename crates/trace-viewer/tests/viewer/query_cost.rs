@@ -1,0 +1,111 @@
+//! Costly queries: over traces of many spans, of many conditions, many at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{Viewer, client, new_trace, span, traces, with};
+
+/// Sends one trace of `spans` spans: a root of two hours, and its children.
+fn send_large_trace(viewer: &Viewer, spans: u64) {
+    let trace = new_trace();
+    let root = span(&trace, 1, 0, "root", 0, 2 * 3600 * 1000);
+    let attributes = json!({"attributes": [{"key": "text", "value": {"stringValue": "x".repeat(100)}}]});
+    let child = |number| with(span(&trace, number, 1, "child", 0, 5), attributes.clone());
+    let children: Vec<Value> = (2..=spans).map(child).collect();
+    viewer.send("large", &[root]);
+    children.chunks(2000).for_each(|chunk| viewer.send("large", chunk));
+}
+
+fn search(viewer: &Viewer, query: &str) -> (u16, String) {
+    let url = format!("{}/api/search", viewer.pages);
+    let response = client().get(url).query(&[("q", query)]).send().expect("a response");
+    (response.status().as_u16(), response.text().expect("text"))
+}
+
+/// A condition that is evaluated for each span, and holds for none.
+fn costly() -> String {
+    let condition = "(span.text = \"y\" || span.nowhere = 1)";
+    format!("{{ {} }}", vec![condition; 60].join(" || "))
+}
+
+#[test]
+fn query_for_root_or_duration_of_a_large_trace_costs_as_much_as_one_for_a_name() {
+    let viewer = Viewer::start(&[]);
+    send_large_trace(&viewer, 20_000);
+    let time = |query: &str, found: usize| {
+        let run = || {
+            let start = Instant::now();
+            let (status, body) = search(&viewer, query);
+            let body: Value = serde_json::from_str(&body).expect("JSON");
+            let traces = body["traces"].as_array().expect("traces").len();
+            assert_eq!((status, traces), (200, found), "{query}");
+            start.elapsed()
+        };
+        (0..3).map(|_| run()).min().expect("three runs")
+    };
+    let name = time(r#"{ name = "nobody" }"#, 0);
+    for (query, found) in [
+        ("{ traceDuration > 1h }", 1),
+        ("{ traceDuration > 3h }", 0),
+        (r#"{ rootName = "root" }"#, 1),
+        (r#"{ rootServiceName = "nobody" }"#, 0),
+        ("{ trace:duration > 1h && trace:rootService = \"large\" && nestedSetParent > 0 && span:childCount = 0 }", 1),
+    ] {
+        let taken = time(query, found);
+        assert!(taken < name * 20 + Duration::from_millis(20), "{query}: {taken:?}, a name {name:?}");
+    }
+}
+
+#[test]
+fn query_of_2500_conditions_is_refused_without_delay() {
+    let viewer = Viewer::start(&[]);
+    send_large_trace(&viewer, 2_000);
+    for condition in [".a=1", "span.a > 1"] {
+        let (status, reason) = search(&viewer, &format!("{{ {} }}", vec![condition; 2500].join("||")));
+        assert_eq!(status, 400, "{reason}");
+        assert!(reason.starts_with("invalid TraceQL query: the query has "), "{reason}");
+    }
+    assert_eq!(search(&viewer, &format!("{{ {} }}", "(".repeat(10_000))).0, 400);
+    assert_eq!(search(&viewer, &format!("{{ {} }}", vec![".a=1"; 100].join("||"))).0, 200);
+}
+
+#[test]
+fn query_that_takes_too_long_gets_503() {
+    let viewer = Viewer::start(&["--query-timeout-ms=1"]);
+    send_large_trace(&viewer, 20_000);
+    let url = format!("{}/api/search", viewer.pages);
+    let response = client().get(url).query(&[("q", costly())]).send().expect("a response");
+    assert_eq!((response.status().as_u16(), response.headers()["retry-after"].to_str().ok()), (503, Some("1")));
+    assert!(response.text().expect("text").starts_with("the query took too long"), "a reason");
+    assert_eq!(viewer.get("/api/search/tag/span.text/values?q=%7B.a%3D1%7D").status(), 503);
+}
+
+#[test]
+fn costly_queries_delay_neither_probes_nor_ingest() {
+    const QUERIES: usize = 16;
+    let viewer = Viewer::start(&["--query-timeout-ms=600000"]);
+    send_large_trace(&viewer, 40_000);
+    let ended = Arc::new(AtomicUsize::new(0));
+    for _ in 0..QUERIES {
+        let (ended, url) = (ended.clone(), format!("{}/api/search", viewer.pages));
+        std::thread::spawn(move || {
+            // An error when the viewer ends below.
+            let _ = client().get(url).query(&[("q", costly())]).send();
+            ended.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+    let client = client();
+    for _ in 0..5 {
+        let ready = client.get(format!("{}/ready", viewer.pages)).send().expect("a response");
+        let message = traces("other", &[span(&new_trace(), 1, 0, "meanwhile", 0, 5)]).to_string();
+        let message =
+            client.post(format!("{}/v1/traces", viewer.otlp)).header("content-type", "application/json").body(message);
+        assert_eq!((ready.status().as_u16(), message.send().expect("a response").status().as_u16()), (200, 200));
+    }
+    // Where a query holds the runtime or the store, these wait for all that came before.
+    let ended = ended.load(Ordering::Relaxed);
+    assert!(ended < QUERIES, "all {QUERIES} queries ended before five probes and five messages were answered");
+}
