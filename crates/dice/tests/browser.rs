@@ -169,6 +169,110 @@ fn form_rolls_without_javascript() {
     });
 }
 
+/// One picture of "Roll both ways": what was rolled, and where each bar begins and ends on the screen.
+async fn picture(browser: &WebDriver, id: &str) -> WebDriverResult<(Vec<String>, Vec<(f64, f64)>)> {
+    let (mut faces, mut places) = (Vec::new(), Vec::new());
+    for row in browser.find_all(By::Css(format!("#{id} .bar"))).await? {
+        faces.push(row.find(By::Css(".face")).await?.text().await?);
+        let bar = row.find(By::Css("rect")).await?.rect().await?;
+        places.push((bar.x, bar.x + bar.width));
+    }
+    Ok((faces, places))
+}
+
+/// The same faces in both pictures; on one axis, overlapping in the first and a staircase in the second.
+fn check_pictures(at_once: &(Vec<String>, Vec<(f64, f64)>), sequential: &(Vec<String>, Vec<(f64, f64)>), times: usize) {
+    assert_eq!((at_once.0.len(), &at_once.0), (times, &sequential.0));
+    let near = |a: f64, b: f64| (a - b).abs() < 8.0;
+    assert!(at_once.1.iter().all(|(left, _)| near(*left, at_once.1[0].0)), "{at_once:?}");
+    for pair in sequential.1.windows(2) {
+        assert!(near(pair[0].1, pair[1].0), "{sequential:?}");
+    }
+    for ((left, right), (from, to)) in at_once.1.iter().zip(&sequential.1) {
+        assert!(near(right - left, to - from), "the same roll has the same width: {at_once:?} {sequential:?}");
+    }
+}
+
+#[test]
+fn both_ways_are_drawn_on_one_axis_and_lead_to_the_comparison() {
+    let (_launcher, ports) = launch(&[("ROLL_DELAY_MAX_MS", "600")]);
+    let seen = browse(true, async |browser| {
+        browser.goto(&ports.frontend()).await?;
+        wait_for(browser, "#die option[value='extreme']").await?.click().await?;
+        wait_for(browser, "#both").await?.click().await?;
+        wait_for(browser, "#comparison:not([hidden])").await?;
+        let pictures = (picture(browser, "at-once").await?, picture(browser, "sequential").await?);
+        let gain = wait_for(browser, "#gain").await?.text().await?;
+        let link = wait_for(browser, "#compare").await?.prop("href").await?.unwrap_or_default();
+        let errors = severe(browser.get_log("browser").await?);
+
+        let tools = browser.cdp();
+        let phone = json!({"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": false});
+        tools.send_raw("Emulation.setDeviceMetricsOverride", phone).await?;
+        let forced = json!({"features": [{"name": "forced-colors", "value": "active"}]});
+        tools.send_raw("Emulation.setEmulatedMedia", forced).await?;
+        let script = "const style = (css) => getComputedStyle(document.querySelector(css));
+            const { scrollWidth, clientWidth } = document.documentElement;
+            return [scrollWidth - clientWidth, style('.bar rect').stroke, style('body').color]";
+        let small: (u32, String, String) = browser.execute(script, Vec::new()).await?.convert()?;
+        Ok((pictures, gain, link, errors, small))
+    });
+    let Some((pictures, gain, link, errors, (beyond, bar, text))) = seen else { return };
+
+    check_pictures(&pictures.0, &pictures.1, 5);
+    assert!(gain.starts_with("The same 5 rolls: one after the other ") && gain.ends_with(" times faster."), "{gain}");
+    assert_eq!(errors, [] as [String; 0]);
+    assert_eq!(beyond, 0, "it scrolls sideways on a phone");
+    assert_eq!(bar, text, "in forced colours bars have the colour of text");
+    let ids = link.strip_prefix(&format!("{}/compare/", ports.viewer())).unwrap_or_else(|| panic!("{link}"));
+    for (id, concurrency) in ids.split('/').zip(["1", "5"]) {
+        let trace = format!("{}/api/traces/{id}", ports.viewer());
+        let spans = eventually("the last roll's span in the viewer", || {
+            Some(http::get(&trace).text())
+                .filter(|text| text.contains("async_roll_4") && text.contains("async.concurrency"))
+        });
+        let (_, value) = spans.split_once("async.concurrency").unwrap();
+        assert!(value.split_once('}').unwrap().0.contains(&format!("\"{concurrency}\"")), "first one after the other");
+    }
+}
+
+#[test]
+fn way_that_is_refused_is_said_in_words_beside_the_other() {
+    let (_launcher, ports) = launch(&[("ROLL_DELAY_MAX_MS", "0"), ("RATE_LIMIT_PER_SECOND", "7")]);
+    let seen = browse(true, async |browser| {
+        browser.goto(&ports.frontend()).await?;
+        wait_for(browser, "#both:not([disabled])").await?.click().await?;
+        let problem = wait_for(browser, ".problem:not(:empty)").await?.text().await?;
+        let done = "#result[aria-busy='false']";
+        wait_for(browser, done).await?;
+        let drawn = browser.find_all(By::Css(".bar rect")).await?.len();
+        let gain = wait_for(browser, "#gain").await?.text().await?;
+        let compare = wait_for(browser, "#comparison").await?.is_displayed().await?;
+        Ok((problem, drawn, gain, compare))
+    });
+    let Some((problem, drawn, gain, compare)) = seen else { return };
+    assert_eq!(problem, "Too many requests from this address; allowed: 7 rolls a second");
+    assert_eq!((drawn, compare), (5, false));
+    assert!(gain.starts_with("Only one of the two ways could be rolled"), "{gain}");
+}
+
+#[test]
+fn both_ways_are_drawn_without_javascript() {
+    let (_launcher, ports) = launch(&[("ROLL_DELAY_MAX_MS", "600")]);
+    let seen = browse(false, async |browser| {
+        browser.goto(&ports.frontend()).await?;
+        wait_for(browser, "#die option[value='fair']").await?.click().await?;
+        wait_for(browser, "#both").await?.click().await?;
+        wait_for(browser, "#sequential .bar").await?;
+        let pictures = (picture(browser, "at-once").await?, picture(browser, "sequential").await?);
+        Ok((pictures, wait_for(browser, "#gain").await?.text().await?, browser.current_url().await?.to_string()))
+    });
+    let Some((pictures, gain, url)) = seen else { return };
+    assert!(url.contains("both=on"), "{url}");
+    check_pictures(&pictures.0, &pictures.1, 5);
+    assert!(gain.starts_with("The same 5 rolls: one after the other ") && gain.ends_with(" times faster."), "{gain}");
+}
+
 fn severe(log: Vec<BrowserLogEntry>) -> Vec<String> {
     log.into_iter().filter(|entry| entry.level == "SEVERE").map(|entry| entry.message).collect()
 }

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use crate::clients::dice_roller::DiceRoller;
 use crate::clients::die_service::DieService;
-use crate::config::Config;
+use crate::config::{Config, compare_url};
 use crate::dice_list::DiceList;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimit;
@@ -26,6 +26,8 @@ pub struct AppState {
     pub(crate) max_rolls: u32,
     /// The address of a trace's page, with `{trace_id}` in it.
     pub(crate) trace_url: Arc<str>,
+    /// Where the viewer compares two traces, whose ids follow; none where there is another viewer.
+    pub(crate) compare_url: Option<Arc<str>>,
 }
 
 impl AppState {
@@ -42,6 +44,7 @@ impl AppState {
             rate_limit: RateLimit::new(config.rate_limit_per_second),
             max_rolls: config.max_async_rolls,
             trace_url: config.trace_url_template.as_str().into(),
+            compare_url: compare_url(&config.trace_url_template).map(Arc::from),
         })
     }
 

@@ -55,6 +55,13 @@ fn rate(text: &str) -> Result<Rate, String> {
     within(0..=1_000_000)(text).map(NonZeroU32::new)
 }
 
+/// Where the viewer compares two traces: the start of the address, without their ids. None where `template` does not have
+/// the form of the viewer's pages.
+pub(crate) fn compare_url(template: &str) -> Option<String> {
+    let base = template.strip_suffix("/trace/{trace_id}")?;
+    (!base.contains(['?', '#', '{'])).then(|| format!("{base}/compare/"))
+}
+
 /// A link that the page shows: only `http` and `https`, so that it cannot be a script.
 fn trace_url(text: &str) -> Result<String, String> {
     let example = text.replace("{trace_id}", &"0".repeat(32));
@@ -75,6 +82,21 @@ mod tests {
         }
         for bad in ["http://127.0.0.1:3200/trace/", "javascript:alert('{trace_id}')", "/trace/{trace_id}", ""] {
             assert!(trace_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn comparison_is_linked_where_the_trace_link_is_the_viewers() {
+        let template = "http://127.0.0.1:3200/trace/{trace_id}";
+        assert_eq!(compare_url(template).as_deref(), Some("http://127.0.0.1:3200/compare/"));
+        let behind_proxy = "https://example.org/viewer/trace/{trace_id}";
+        assert_eq!(compare_url(behind_proxy).as_deref(), Some("https://example.org/viewer/compare/"));
+        for other in [
+            "http://g/explore?left={\"q\":\"{trace_id}\"}",
+            "http://g/x?y=/trace/{trace_id}",
+            "http://j/traces/{trace_id}",
+        ] {
+            assert_eq!(compare_url(other), None, "{other}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! The page on which people roll, and the proxy behind it.
 //!
-//! The way of a click: `handlers/page.rs` (the form, and the result for a browser without script) or `handlers/roll.rs`
+//! The way of a click: `handlers/page.rs` (the form, and the result for a browser without script, with `handlers/both_ways.rs`) or `handlers/roll.rs`
 //! (what the page's script requests), `query.rs` (what a request may say), `clients/dice_roller.rs`. Beside it lie
 //! `dice_list.rs` (the dice to choose from) with `clients/die_service.rs`, `rate_limit.rs` and `assets.rs`; and, as in
 //! every service, `config.rs`, `app.rs`, `metrics.rs` and `error.rs`.
@@ -18,6 +18,7 @@ mod clients {
     pub(crate) mod die_service;
 }
 mod handlers {
+    pub(crate) mod both_ways;
     pub(crate) mod page;
     pub(crate) mod roll;
 }

@@ -29,8 +29,12 @@ use crate::serve::{Server, stop_signal};
 use crate::settings::Settings;
 use crate::upstream::Upstream;
 
-/// Pages load nothing from elsewhere; Swagger UI styles itself inline.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+/// Pages load nothing from elsewhere, send forms nowhere else, and have no inline script or style.
+const CONTENT_SECURITY_POLICY: &str =
+    "default-src 'self'; object-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// Swagger UI styles itself inline, and has pictures in its style sheet.
+const POLICY_OF_DOCS: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// One service of this process, before and while it is served. Cheap to clone; clones are the same service.
 #[derive(Clone)]
@@ -69,7 +73,7 @@ impl Service {
 
         // The first of a tuple is the outermost. Layers in one tuple are one service; in a row each would be boxed again.
         let traced = routes.fallback(not_found).method_not_allowed_fallback(method_not_allowed).layer((
-            security_headers(),
+            security_headers(CONTENT_SECURITY_POLICY),
             middleware::from_fn_with_state(self.telemetry.server(), telemetry::trace),
             middleware::from_fn(in_time),
             CatchPanicLayer::custom(panicked),
@@ -83,7 +87,7 @@ impl Service {
             .route("/openapi.json", get(async move || Json(api)))
             .method_not_allowed_fallback(method_not_allowed)
             .merge(Router::from(SwaggerUi::new("/docs").config(Config::from("/openapi.json"))))
-            .layer((security_headers(), middleware::from_fn(untimed), CatchPanicLayer::custom(panicked)));
+            .layer((security_headers(POLICY_OF_DOCS), middleware::from_fn(untimed), CatchPanicLayer::custom(panicked)));
 
         traced.merge(untraced)
     }
@@ -144,11 +148,11 @@ async fn untimed(request: Request, next: Next) -> Response {
 
 type FixedHeader = SetResponseHeaderLayer<HeaderValue>;
 
-/// The same on every response.
-fn security_headers() -> (FixedHeader, FixedHeader, FixedHeader) {
+/// The same on every response of a router.
+fn security_headers(policy: &'static str) -> (FixedHeader, FixedHeader, FixedHeader) {
     let fixed = |name: HeaderName, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
     (
-        fixed(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        fixed(header::CONTENT_SECURITY_POLICY, policy),
         fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         fixed(header::REFERRER_POLICY, "no-referrer"),
     )

@@ -19,6 +19,7 @@ use crate::app::AppState;
 use crate::assets;
 use crate::clients::dice_roller::{Roll, Rolls};
 use crate::error::Error;
+use crate::handlers::both_ways::{self, BothWays};
 use crate::handlers::roll::forward;
 use crate::query::{BatchQuery, RollQuery, RollRequest, Strategy};
 use crate::rate_limit::{self, Limited};
@@ -47,6 +48,9 @@ pub(crate) struct PageQuery {
     /// With `async`: how many rolls at the same time; all where it is empty
     #[param(value_type = Option<u32>)]
     concurrency: Field<u32>,
+    /// Rolls `times` dice at once and one after the other, with the same seed, whatever the other fields say
+    #[param(value_type = Option<Switch>, inline)]
+    both: Field<Switch>,
 }
 
 /// A checkbox.
@@ -90,8 +94,12 @@ impl Parameters<AppState> for PageQuery {
 
 impl rate_limit::Rolls for PageQuery {
     fn rolls(&self) -> u32 {
-        let batch = self.die.shown().is_some() && self.batch.shown() == Some(Switch::On);
-        self.times.shown().filter(|_| batch).unwrap_or(1)
+        let on = |switch: &Field<Switch>| self.die.shown().is_some() && switch.shown() == Some(Switch::On);
+        match self.times.shown() {
+            Some(times) if on(&self.both) => times.saturating_mul(2),
+            Some(times) if on(&self.batch) => times,
+            _ => 1,
+        }
     }
 }
 
@@ -127,25 +135,42 @@ pub(crate) async fn page(
         state: &state,
         dice,
         form,
-        rolled: outcome.as_ref().and_then(|outcome| outcome.as_ref().ok()),
+        rolled: match &outcome {
+            Some(Ok(Outcome::Rolled(rolled))) => Some(rolled),
+            _ => None,
+        },
+        both: match &outcome {
+            Some(Ok(Outcome::Both(both))) => Some(both),
+            _ => None,
+        },
         error: outcome.as_ref().and_then(|outcome| Some(outcome.as_ref().err()?.problem().detail().to_owned())),
         trace_id: outcome.as_ref().and_then(|_| attributes::trace_id()),
     };
     let fault = |fault| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The page cannot be made").caused_by(fault);
     let html = page.render().map_err(fault)?;
-    Ok(match outcome {
-        Some(Err(error)) => error.problem().shown_as(html).into_response(), // the page with the status that the roll had
-        _ => Html(html).into_response(),
+    let error = match &outcome {
+        Some(Err(error)) => Some(error),
+        Some(Ok(Outcome::Both(both))) => both.error(),
+        _ => None,
+    };
+    Ok(match error {
+        Some(error) => error.problem().shown_as(html).into_response(), // the page with the status that the roll had
+        None => Html(html).into_response(),
     })
 }
 
 /// Rolls as the form says; none where no die is chosen.
-async fn roll(state: &AppState, form: &PageQuery, deadline: Deadline) -> Result<Option<Rolled>, Error> {
+async fn roll(state: &AppState, form: &PageQuery, deadline: Deadline) -> Result<Option<Outcome>, Error> {
     let Some(die) = form.die.0.clone()? else { return Ok(None) };
+    let missing = || format!("Parameter 'times' is missing; allowed: a whole number from 1 to {}", state.max_rolls);
+    let times = || Ok::<_, Problem>(form.times.0.clone()?.ok_or_else(|| Problem::parameter(missing()))?);
+    if form.both.0.clone()? == Some(Switch::On) {
+        let both = both_ways::roll(state, die, times()?, deadline).await?;
+        return Ok(Some(Outcome::Both(both)));
+    }
     let started = Instant::now();
     let rolls = if form.batch.0.clone()? == Some(Switch::On) {
-        let missing = || format!("Parameter 'times' is missing; allowed: a whole number from 1 to {}", state.max_rolls);
-        let times = form.times.0.clone()?.ok_or_else(|| Problem::parameter(missing()))?;
+        let times = times()?;
         let (strategy, concurrency) = (form.strategy.0.clone()?, form.concurrency.0.clone()?);
         let query = BatchQuery { die: die.clone(), times, strategy, concurrency, seed: None, details: None };
         forward(state, RollRequest::batch(&query), deadline).await?
@@ -154,7 +179,7 @@ async fn roll(state: &AppState, form: &PageQuery, deadline: Deadline) -> Result<
         let Roll { roll, .. } = forward(state, RollRequest::roll(&query), deadline).await?;
         Rolls { total: roll, rolls: vec![Some(roll)], count: 1, failed: None, details: None, trace_id: None }
     };
-    Ok(Some(Rolled { die, rolls, took: started.elapsed() }))
+    Ok(Some(Outcome::Rolled(Rolled { die, rolls, took: started.elapsed() })))
 }
 
 /// `templates/page.html`.
@@ -166,8 +191,15 @@ struct Page<'a> {
     notice: Option<&'static str>,
     form: PageQuery,
     rolled: Option<&'a Rolled>,
+    both: Option<&'a BothWays>,
     error: Option<String>,
     trace_id: Option<String>,
+}
+
+/// What the page shows.
+enum Outcome {
+    Rolled(Rolled),
+    Both(BothWays),
 }
 
 /// What came of a roll.

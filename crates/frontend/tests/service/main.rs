@@ -3,6 +3,7 @@
 
 mod answers;
 mod backend_fails;
+mod both_ways;
 mod common;
 mod limits;
 mod page;

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use crate::common::{NOWHERE, Spans, System, child, config, eventually, get, get_text, serve, start_alone};
 
 /// The text of the element with that id, with its markup.
-fn element<'a>(page: &'a str, id: &str) -> &'a str {
+pub(crate) fn element<'a>(page: &'a str, id: &str) -> &'a str {
     let from = page.find(&format!(r#"id="{id}""#)).unwrap_or_else(|| panic!("no #{id} in {page}"));
     let (_, content) = page[from..].split_once('>').unwrap();
     content.split_once("</").unwrap().0
@@ -30,8 +30,11 @@ async fn the_form_offers_the_dice_of_die_service_and_is_traced() {
     let response = get(frontend, "/").await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
-    let policy = response.headers()["content-security-policy"].to_str().unwrap();
-    assert!(policy.starts_with("default-src 'self'") && policy.contains("form-action 'self'"), "{policy}");
+    let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert_eq!(
+        policy,
+        "default-src 'self'; object-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    );
     let page = response.text().await.unwrap();
     for part in [
         r#"<select id="die" name="die">"#,
