@@ -183,10 +183,13 @@ async fn picture(browser: &WebDriver, id: &str) -> WebDriverResult<(Vec<String>,
 /// The same faces in both pictures; on one axis, overlapping in the first and a staircase in the second.
 fn check_pictures(at_once: &(Vec<String>, Vec<(f64, f64)>), sequential: &(Vec<String>, Vec<(f64, f64)>), times: usize) {
     assert_eq!((at_once.0.len(), &at_once.0), (times, &sequential.0));
-    let near = |a: f64, b: f64| (a - b).abs() < 8.0;
-    assert!(at_once.1.iter().all(|(left, _)| near(*left, at_once.1[0].0)), "{at_once:?}");
+    // On a busy machine a roll begins and ends late; by far less than a sixth of the axis, which is the sum of all.
+    let axis = sequential.1[times - 1].1 - sequential.1[0].0;
+    let near = |a: f64, b: f64| (a - b).abs() < axis / 6.0;
+    assert!(at_once.1.iter().all(|(left, _)| near(*left, sequential.1[0].0)), "{at_once:?}");
     for pair in sequential.1.windows(2) {
-        assert!(near(pair[0].1, pair[1].0), "{sequential:?}");
+        // The border of a bar, and its least width, are pixels beyond what it stands for.
+        assert!(pair[1].0 > pair[0].1 - 4.0 && near(pair[0].1, pair[1].0), "{sequential:?}");
     }
     for ((left, right), (from, to)) in at_once.1.iter().zip(&sequential.1) {
         assert!(near(right - left, to - from), "the same roll has the same width: {at_once:?} {sequential:?}");
@@ -198,7 +201,7 @@ fn both_ways_are_drawn_on_one_axis_and_lead_to_the_comparison() {
     let (_launcher, ports) = launch(&[("ROLL_DELAY_MAX_MS", "600")]);
     let seen = browse(true, async |browser| {
         browser.goto(&ports.frontend()).await?;
-        wait_for(browser, "#die option[value='extreme']").await?.click().await?;
+        wait_for(browser, "#die option[value='fair']").await?.click().await?;
         wait_for(browser, "#both").await?.click().await?;
         wait_for(browser, "#comparison:not([hidden])").await?;
         let pictures = (picture(browser, "at-once").await?, picture(browser, "sequential").await?);
