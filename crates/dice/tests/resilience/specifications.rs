@@ -88,7 +88,7 @@ fn rolls(file: &File, name: &str) {
 fn die_of_the_most_faces_is_rolled_and_one_more_face_is_refused() {
     // The response of die-service: `{"identifier":"big","specification":{"faces":[7,7,…],"error_rate":0.0}}`.
     let frame = r#"{"identifier":"big","specification":{"faces":[],"error_rate":0.0}}"#.len();
-    let most = (MAX_BODY - frame + 1) / 2;
+    let most = (MAX_BODY - frame).div_ceil(2);
     rolls(&File::new("most-faces.json", file_of([die("big", most)])), "big");
     let line = refusal(File::new("faces.json", file_of([die("fair", 6), die("big", most + 1)])).path());
     assert!(line.contains("die 'big': its 524256 faces make a response of"), "{line}");

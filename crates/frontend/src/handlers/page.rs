@@ -163,7 +163,7 @@ pub(crate) async fn page(
 async fn roll(state: &AppState, form: &PageQuery, deadline: Deadline) -> Result<Option<Outcome>, Error> {
     let Some(die) = form.die.0.clone()? else { return Ok(None) };
     let missing = || format!("Parameter 'times' is missing; allowed: a whole number from 1 to {}", state.max_rolls);
-    let times = || Ok::<_, Problem>(form.times.0.clone()?.ok_or_else(|| Problem::parameter(missing()))?);
+    let times = || form.times.0.clone()?.ok_or_else(|| Problem::parameter(missing()));
     if form.both.0.clone()? == Some(Switch::On) {
         let both = both_ways::roll(state, die, times()?, deadline).await?;
         return Ok(Some(Outcome::Both(both)));
