@@ -3,10 +3,12 @@
 //!
 //! [`Process`] (a program and all that it writes), [`ports`], [`eventually`] (waiting), [`skip`] (what may be missing on
 //! a machine), [`http`] (a client), [`raw`] (HTTP as bytes), [`OtlpReceiver`] (counts what exporters send),
-//! [`service`] (a service in the process of the test).
+//! [`service`] (a service in the process of the test), `browser` (with the feature of that name).
 
 #![allow(clippy::unwrap_used)] // see above
 
+#[cfg(feature = "browser")]
+pub mod browser;
 pub mod http;
 mod otlp;
 pub mod ports;

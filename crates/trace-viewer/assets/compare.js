@@ -10,7 +10,7 @@ const PATIENCE = 60_000;
 
 const [a, b] = location.pathname.split("/").slice(-2).map(decodeURIComponent);
 const opened = Date.now();
-const rows = new Rows(byId("rows"), item);
+const rows = new Rows(byId("rows"), item, false);
 let both = null;
 let shown = "";
 let view = { from: 0, to: 1 };
@@ -91,7 +91,7 @@ function item(row, index) {
     element("span", { class: "kind" }, row.kind),
   );
   name.style.setProperty("--depth", Math.min(row.depth, 12));
-  const track = element("div", { class: "track", role: "cell", "aria-label": "bars of A and B" }, lane(row, row.a), lane(row, row.b));
+  const track = element("div", { class: "track", role: "cell" }, lane(row, row.a), lane(row, row.b));
   const length = (span) => element("div", { class: "length number", role: "cell" }, span ? duration(span.duration) : "—");
   return element(
     "div",
@@ -120,7 +120,6 @@ function lane(row, span) {
   const bar = element("a", {
     class: ["bar", serviceClass(row.service), span.critical.length > 0 && "critical", span.failed && "failed", span.cancelled && "cancelled"].filter(Boolean).join(" "),
     href: `/trace/${span === row.a ? both.a.id : both.b.id}#${span.id}`,
-    tabIndex: -1,
     "aria-label": `${row.name} in ${span === row.a ? "A" : "B"}: ${duration(span.duration)}${span.failed ? ", failed" : ""}`,
   });
   bar.style.left = share(span.start - view.from);

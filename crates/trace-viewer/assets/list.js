@@ -82,7 +82,7 @@ function restart() {
   return refresh();
 }
 
-function show({ ids, traces: changed, kept, metrics_ignored: metrics }) {
+function show({ ids, traces: changed, kept }) {
   for (const trace of changed) items.delete(trace.id);
   const listed = ids.filter((id) => traces.has(id));
   for (const id of traces.keys()) {
@@ -107,7 +107,7 @@ function show({ ids, traces: changed, kept, metrics_ignored: metrics }) {
   const all = `${count(kept.traces, "trace")} with ${count(kept.spans, "span")} in memory${gone}`;
   const shown = filtered ? `${count(listed.length, "trace")} with these filters, of ${all}` : listed.length < kept.traces ? `The newest ${listed.length} of ${all}` : all;
   say("state", kept.traces === 0 ? "" : `${shown}. ${paused ? "Paused." : "New ones appear by themselves."}`);
-  byId("metrics").hidden = !metrics;
+  byId("metrics").hidden = !kept.metrics_ignored;
   const services = new Set([...traces.values()].flatMap((trace) => trace.services));
   arrangeOptions([...services].sort());
   const after = Number(parameters().get("after") ?? 0);

@@ -4,6 +4,8 @@ import { arrange, byId } from "./common.js";
 
 // Rows above and below those in sight, so that scrolling finds them drawn.
 const BEYOND = 12;
+// Pixels between the current row and the edge of what is in sight.
+const MARGIN = 6;
 
 export class Rows {
   #place;
@@ -12,11 +14,13 @@ export class Rows {
   #made = new Map();
   #height = 0;
   #current = null;
+  #focusable;
 
-  // `make(row, index)` makes the element of a row, which has an `id`.
-  constructor(place, make) {
+  // `make(row, index)` makes the element of a row, which has an `id`. One of the rows can have the focus if `focusable`.
+  constructor(place, make, focusable = true) {
     this.#place = place;
     this.#make = make;
+    this.#focusable = focusable;
     let waiting = false;
     const soon = () => {
       if (waiting) return;
@@ -86,7 +90,7 @@ export class Rows {
       made = this.#make(row, index);
       made.dataset.id = row.id;
       made.style.top = `${index * this.#height}px`;
-      made.tabIndex = row.id === this.#current ? 0 : -1;
+      if (this.#focusable) made.tabIndex = row.id === this.#current ? 0 : -1;
       this.#made.set(row.id, made);
     }
     return made;
@@ -117,7 +121,7 @@ export class Rows {
     const below = panel && !panel.hidden && getComputedStyle(panel).position === "fixed" ? panel.getBoundingClientRect() : null;
     // Beside the rows it covers none.
     const last = below && below.left < 1 ? below.top : innerHeight;
-    if (top < first) scrollBy(0, top - first);
-    else if (top + this.#height > last) scrollBy(0, top + this.#height - last);
+    if (top < first) scrollBy(0, top - first - MARGIN);
+    else if (top + this.#height + MARGIN > last) scrollBy(0, top + this.#height + MARGIN - last);
   }
 }

@@ -116,6 +116,8 @@ function figures({ verdict, siblings, trace, rows }) {
     byId("wall-what").textContent = `from the first start to the last end of the ${what}`;
     byId("sum").textContent = duration(sum);
     byId("sum-what").textContent = `what each of the ${what} took, added up`;
+    // Nothing overlapped, so nothing was gained.
+    byId("speedup").parentElement.hidden = peak === 1;
     byId("speedup").textContent = `${speedup.toFixed(1)}×`;
     byId("peak-concurrency").textContent = String(peak);
   }

@@ -81,7 +81,7 @@ function item(row, index) {
   // Deeper names would be pushed out of their column.
   name.style.setProperty("--depth", Math.min(row.depth, 12));
 
-  const track = element("div", { class: "track", role: "gridcell", "aria-label": "bar" });
+  const track = element("div", { class: "track", role: "gridcell" });
   if (row.start <= view.to && row.start + row.duration >= view.from) {
     const bar = element("div", {
       class: ["bar", service, row.critical && "critical", row.failed && "failed", row.cancelled && "cancelled"].filter(Boolean).join(" "),

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
     X_FRAME_OPTIONS,
 };
+use axum::{Extension, Router};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::query::QueryPool;
@@ -18,8 +18,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// The page and query port.
 pub(crate) fn app(store: Arc<Store>, pool: QueryPool) -> Router {
-    query::routes(pool)
+    query::routes()
         .merge(page::routes())
+        .layer(Extension(pool))
         .layer(header(CONTENT_SECURITY_POLICY, POLICY))
         // Error messages quote the request; a browser must not take them for HTML.
         .layer(header(X_CONTENT_TYPE_OPTIONS, "nosniff"))

@@ -34,6 +34,12 @@ pub(crate) fn app(receiver: Arc<Receiver>, origins: Origins) -> Router {
     origin::restrict(routes, origins)
 }
 
+/// The route by which a page of the viewer itself sends a file of spans: the same bounds, under the address of the pages.
+pub(crate) fn from_pages(receiver: Arc<Receiver>) -> Router {
+    let open = async |State(receiver), request: Request| receive(receiver, Signal::Traces, request).await;
+    origin::only_own_pages(Router::new().route("/view/open", post(open)).with_state(receiver))
+}
+
 async fn receive(receiver: Arc<Receiver>, signal: Signal, request: Request) -> Response {
     let Some(encoding) = encoding(request.headers()) else {
         let supported = "415 unsupported media type, supported: [application/json, application/x-protobuf]";

@@ -40,6 +40,23 @@ pub(crate) fn restrict(routes: Router, origins: Origins) -> Router {
     routes.layer(cors).layer(refuse_foreign)
 }
 
+/// Lets only pages that are served under the same host and port send to `routes`; others get 403.
+pub(crate) fn only_own_pages(routes: Router) -> Router {
+    routes.layer(from_fn(async |request: Request, next: Next| {
+        let host = request.headers().get(HOST).map(|host| host.as_bytes());
+        let is_own = |origin: &HeaderValue| {
+            let origin = origin.as_bytes();
+            let authority = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+            authority.is_some() && authority == host
+        };
+        if request.headers().get_all(ORIGIN).iter().all(is_own) {
+            next.run(request).await as Response
+        } else {
+            (StatusCode::FORBIDDEN, "403: only the viewer's own pages may send here\n").into_response()
+        }
+    }))
+}
+
 fn is_allowed_origin(origin: &str, origins: &[String]) -> bool {
     let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
     let is_loopback = |authority: Authority| is_loopback(authority.host());

@@ -6,13 +6,13 @@ use axum::extract::{Path, Query as Parameters, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::ids::{SpanId, TraceId};
 use crate::list::{self, Filter};
-use crate::query::QueryError;
+use crate::query::{QueryError, QueryPool};
 use crate::store::Store;
 use crate::trace::Trace;
 use crate::{compare_view, map, tempo_json, view};
@@ -40,6 +40,9 @@ const MODULES: [(&str, &str); 11] = [
     ("/assets/compare.js", include_str!("../assets/compare.js")),
     ("/assets/map.js", include_str!("../assets/map.js")),
 ];
+
+/// JSON that a page draws. To make it takes time for a large trace, so that it runs where queries do.
+type Drawn = Result<Json<Value>, QueryError>;
 
 /// The pages, their assets, and the JSON that they draw.
 pub(crate) fn routes() -> Router<Arc<Store>> {
@@ -71,9 +74,14 @@ async fn trace_page(Path(id): Path<String>) -> Html<String> {
     Html(TRACE.replace("{id}", &id))
 }
 
-async fn traces(State(store): State<Arc<Store>>, Parameters(filter): Parameters<Filter>) -> Json<Value> {
+async fn traces(
+    State(store): State<Arc<Store>>,
+    Extension(pool): Extension<QueryPool>,
+    Parameters(filter): Parameters<Filter>,
+) -> Drawn {
     // 200, as the page polls and shows what is wrong with a filter.
-    Json(list::list(&store, &filter).unwrap_or_else(|reason| json!({"invalid": reason})))
+    let listed = move || list::list(&store, &filter).unwrap_or_else(|reason| json!({"invalid": reason}));
+    pool.run(move |_| Ok(Json(listed()))).await
 }
 
 /// The response has only what changed since.
@@ -87,21 +95,23 @@ struct Since {
 /// 200 also for an unknown trace, as the page polls: its spans may arrive later than its reader.
 async fn waterfall(
     State(store): State<Arc<Store>>,
+    Extension(pool): Extension<QueryPool>,
     Path(id): Path<String>,
     Parameters(Since { since }): Parameters<Since>,
-) -> Json<Value> {
-    let found = TraceId::from_hex(&id).map(|id| store.get(id));
-    Json(match found {
-        Err(reason) => json!({"known": false, "reason": reason}),
-        Ok(None) => json!({"known": false}),
-        Ok(Some(trace)) => {
-            let mut json = view::waterfall(&trace, since);
-            if trace.revision > since {
-                json["previous"] = previous(&store, &trace).map(|id| id.to_string()).into();
-            }
-            json
+) -> Drawn {
+    let trace = match TraceId::from_hex(&id).map(|id| store.get(id)) {
+        Err(reason) => return Ok(Json(json!({"known": false, "reason": reason}))),
+        Ok(None) => return Ok(Json(json!({"known": false}))),
+        Ok(Some(trace)) => trace,
+    };
+    let drawn = move || {
+        let mut json = view::waterfall(&trace, since);
+        if trace.revision > since {
+            json["previous"] = previous(&store, &trace).map(|id| id.to_string()).into();
         }
-    })
+        json
+    };
+    pool.run(move |_| Ok(Json(drawn()))).await
 }
 
 /// The latest trace that started before `trace` and has a root span of the same service and name.
@@ -122,19 +132,27 @@ async fn details(State(store): State<Arc<Store>>, Path((id, span)): Path<(String
 }
 
 /// 200 also where a trace is unknown: it may arrive later, and the other one is drawn meanwhile.
-async fn compare(State(store): State<Arc<Store>>, Path((a, b)): Path<(String, String)>) -> Json<Value> {
+async fn compare(
+    State(store): State<Arc<Store>>,
+    Extension(pool): Extension<QueryPool>,
+    Path((a, b)): Path<(String, String)>,
+) -> Drawn {
     let find = |id: &str| TraceId::from_hex(id).ok().and_then(|id| store.get(id));
     let (a, b) = (find(&a), find(&b));
-    Json(compare_view::comparison(a.as_deref(), b.as_deref()))
+    pool.run(move |_| Ok(Json(compare_view::comparison(a.as_deref(), b.as_deref())))).await
 }
 
-async fn map_of_all(State(store): State<Arc<Store>>) -> Json<Value> {
-    Json(map::map(&store.latest(usize::MAX)))
+async fn map_of_all(State(store): State<Arc<Store>>, Extension(pool): Extension<QueryPool>) -> Drawn {
+    pool.run(move |_| Ok(Json(map::map(&store.latest(usize::MAX))))).await
 }
 
-async fn map_of_one(State(store): State<Arc<Store>>, Path(id): Path<String>) -> Result<Json<Value>, QueryError> {
-    let trace = store.get(TraceId::from_hex(&id).map_err(QueryError::Invalid)?);
-    Ok(Json(map::map(trace.as_slice())))
+async fn map_of_one(
+    State(store): State<Arc<Store>>,
+    Extension(pool): Extension<QueryPool>,
+    Path(id): Path<String>,
+) -> Drawn {
+    let trace = store.get(TraceId::from_hex(&id)?);
+    pool.run(move |_| Ok(Json(map::map(trace.as_slice())))).await
 }
 
 /// The spans of a trace in OTLP's JSON, as a file.

@@ -9,7 +9,7 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Extension, Json, Router};
+use axum::{Json, Router};
 use opentelemetry_proto::tonic::trace::v1::TracesData;
 use prost::Message;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use crate::{search, tags, tempo_json};
 pub(crate) use pool::{QueryError, QueryPool};
 
 /// The query API, the probes and the metrics.
-pub(crate) fn routes(pool: QueryPool) -> Router<Arc<Store>> {
+pub(crate) fn routes() -> Router<Arc<Store>> {
     Router::new()
         .route("/api/traces/{id}", get(trace_v1))
         .route("/api/v2/traces/{id}", get(trace_v2))
@@ -36,7 +36,6 @@ pub(crate) fn routes(pool: QueryPool) -> Router<Arc<Store>> {
         .route("/ready", get("ready"))
         .route("/health", get("ok"))
         .route("/metrics", get(metrics))
-        .layer(Extension(pool))
 }
 
 async fn trace_v1(

@@ -47,7 +47,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let store = Arc::new(Store::new(Limits { spans: config.max_spans, bytes: config.max_bytes }));
     let receiver = Receiver::new(store.clone());
     let pool = QueryPool::new(Duration::from_millis(config.query_timeout_ms));
-    let page_routes = origin::only_known_hosts(app::app(store, pool), config.allowed_hosts.into());
+    let page_routes = app::app(store, pool).merge(ingest::from_pages(receiver.clone()));
+    let page_routes = origin::only_known_hosts(page_routes, config.allowed_hosts.into());
     let origins: origin::Origins = config.cors_allowed_origins.into();
     let http_routes = ingest::app(receiver.clone(), origins.clone());
     let grpc_routes = grpc::app(receiver, origins);

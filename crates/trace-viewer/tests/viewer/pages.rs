@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Viewer, new_trace, post_json, span, with};
+use crate::support::{Viewer, client, new_trace, post_json, span, with};
 
 /// A click with three concurrent rolls, of which the second is the slowest and the third failed.
 pub(crate) fn send_click(viewer: &Viewer) -> String {
@@ -268,4 +268,28 @@ fn downloaded_trace_is_otlp_json_that_a_receiver_takes() {
     let rows = |viewer: &Viewer| viewer.json(&format!("/view/traces/{trace}"))["rows"].clone();
     assert_eq!(rows(&other), rows(&viewer));
     assert_eq!(viewer.get("/view/traces/abc/otlp.json").status(), 404);
+}
+
+#[test]
+fn file_is_opened_only_for_the_viewers_own_pages() {
+    let (viewer, other) = (Viewer::start(&[]), Viewer::start(&[]));
+    let trace = send_click(&other);
+    let file = other.get(&format!("/view/traces/{trace}/otlp.json")).text().unwrap();
+    let open = |origin: Option<&str>, content_type: &str, body: &str| {
+        let request = client().post(format!("{}/view/open", viewer.pages)).header("content-type", content_type);
+        let request = origin.into_iter().fold(request, |request, origin| request.header("origin", origin));
+        let response = request.body(body.to_owned()).send().unwrap();
+        (response.status().as_u16(), response.text().unwrap())
+    };
+    let json = "application/json";
+    for foreign in ["http://evil.example", "null", "http://localhost:1", &other.pages] {
+        assert_eq!(open(Some(foreign), json, &file).0, 403, "{foreign}");
+    }
+    // What a form of a foreign page could send.
+    assert_eq!(open(None, "text/plain", &file).0, 415);
+    assert_eq!(open(Some(&viewer.pages), json, "{").0, 400);
+    assert_eq!(viewer.json("/view/traces")["ids"], json!([]));
+    assert_eq!(open(Some(&viewer.pages), json, &file), (200, r#"{"partialSuccess":{}}"#.to_owned()));
+    assert_eq!(viewer.json("/view/traces")["ids"], json!([trace]));
+    assert_eq!(viewer.get("/view/open").status(), 405);
 }
