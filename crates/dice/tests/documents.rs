@@ -102,6 +102,24 @@ fn every_link_leads_to_a_file() {
     }
 }
 
+/// A picture of the project's own pages is taken again by the script; one of Grafana says of which version it is.
+#[test]
+fn every_picture_is_shown_and_can_be_taken_again() {
+    let texts: Vec<_> = documents().iter().map(|document| fs::read_to_string(document).unwrap()).collect();
+    let script = fs::read_to_string(root().join("docs/images/take")).unwrap();
+    let pictures = files(&root().join("docs/images")).into_iter().filter(|file| file.extension().is_some());
+    let names: Vec<_> = pictures.map(|file| file.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    assert!(names.len() > 3, "{names:?}");
+    for name in names {
+        let shown = texts.iter().flat_map(|text| text.lines()).find(|line| line.contains(&format!("images/{name})")));
+        let shown = shown.unwrap_or_else(|| panic!("no document shows {name}"));
+        match name.starts_with("grafana-") {
+            true => assert!(shown.contains("Grafana 1"), "{name} without its version: {shown}"),
+            false => assert!(script.contains(&format!("picture {name} ")), "the script does not take {name}"),
+        }
+    }
+}
+
 #[test]
 fn files_to_read_for_copying_are_about_900_lines() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
