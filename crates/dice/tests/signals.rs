@@ -1,10 +1,15 @@
-//! Compares SIGNALS.md with what the real system emits, in both directions.
+//! Compares the registry in `signals/` with SIGNALS.md, which is made from it, with the code, and with what the real system emits.
+//!
+//! After a change of the registry `UPDATE_SIGNALS=1 cargo test -p dice --test signals` writes the tables of SIGNALS.md.
+//! `weaver` reads the registry too; it is not run here, because it is in no package registry.
 #![allow(clippy::unwrap_used)] // a panic is how a test reports
 
 #[path = "common/mod.rs"]
 mod common;
 #[path = "signals/page.rs"]
 mod page;
+#[path = "signals/registry.rs"]
+mod registry;
 #[path = "signals/traffic.rs"]
 mod traffic;
 
@@ -19,11 +24,110 @@ use traffic::Seen;
 #[test]
 fn page_and_emitted_signals_are_the_same() {
     let seen = traffic::make();
-    let differences =
-        [spans(&seen), attributes(&seen), events(&seen), metrics(&seen), log_events(&seen), event_names(&seen)]
-            .concat()
-            .join("\n");
+    let differences = [
+        spans(&seen),
+        attributes(&seen),
+        events(&seen),
+        metrics(&seen),
+        log_events(&seen),
+        event_names(&seen),
+        outside_the_registry(&seen),
+    ]
+    .concat()
+    .join("\n");
     assert!(differences.is_empty(), "SIGNALS.md and the system differ:\n{differences}");
+}
+
+#[test]
+fn tables_of_the_page_are_those_of_the_registry() {
+    let path = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../SIGNALS.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let groups = registry::groups();
+    let mut made = page.clone();
+    for heading in ["Spans", "Span attributes", "Span events", "Metrics", "Log events"] {
+        made = page::with_table(&made, heading, &registry::rows(&groups, heading));
+    }
+    #[allow(clippy::disallowed_methods)] // a setting of this test
+    if std::env::var("UPDATE_SIGNALS").is_ok() {
+        std::fs::write(&path, &made).unwrap();
+    }
+    let differs = made.lines().zip(page.lines()).find(|(made, page)| made != page);
+    assert!(made == page, "UPDATE_SIGNALS=1 writes the page anew; first difference (registry, page): {differs:#?}");
+}
+
+#[test]
+fn standard_names_are_those_of_the_semantic_conventions() {
+    use opentelemetry_semantic_conventions::{resource, trace};
+    let conventions = [
+        trace::HTTP_REQUEST_METHOD,
+        trace::HTTP_REQUEST_METHOD_ORIGINAL,
+        trace::HTTP_ROUTE,
+        trace::HTTP_RESPONSE_STATUS_CODE,
+        trace::URL_PATH,
+        trace::URL_QUERY,
+        trace::URL_SCHEME,
+        trace::URL_FULL,
+        trace::SERVER_ADDRESS,
+        trace::SERVER_PORT,
+        trace::CLIENT_ADDRESS,
+        trace::NETWORK_PEER_ADDRESS,
+        trace::NETWORK_PEER_PORT,
+        trace::NETWORK_PROTOCOL_VERSION,
+        trace::USER_AGENT_ORIGINAL,
+        trace::ERROR_TYPE,
+        resource::SERVICE_NAME,
+        resource::SERVICE_VERSION,
+        resource::SERVICE_INSTANCE_ID,
+        resource::TELEMETRY_SDK_NAME,
+        resource::TELEMETRY_SDK_LANGUAGE,
+        resource::TELEMETRY_SDK_VERSION,
+        // Behind a feature of the crate, as experimental names are.
+        "container.name",
+        "user.id",
+    ];
+    let conventions = conventions.into_iter().map(str::to_owned).collect();
+    assert_eq!(registry::standard(&registry::groups()), conventions);
+}
+
+/// Rare events too, which no test makes.
+#[test]
+fn event_names_of_the_code_are_in_the_registry() {
+    let mut code = String::new();
+    for package in ["telemetry", "service", "die-service", "dice-roller", "frontend"] {
+        let mut folders =
+            vec![std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(package).join("src")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                match entry.is_dir() {
+                    true => folders.push(entry),
+                    false => code += std::fs::read_to_string(&entry).unwrap().split("#[cfg(test)]").next().unwrap(),
+                }
+            }
+        }
+    }
+    let names = code.match_indices("name: \"").map(|(at, found)| &code[at + found.len()..]);
+    let names = names.filter_map(|rest| rest.split('"').next()).filter(|name| name.contains('.'));
+    let in_code: BTreeSet<String> = names.map(str::to_owned).collect();
+    assert!(in_code.len() > 20, "the names were not found: {in_code:?}");
+    let registered = registry::event_names(&registry::groups());
+    assert_eq!(in_code.difference(&registered).collect::<Vec<_>>(), Vec::<&String>::new(), "not in the registry");
+    let unused: Vec<_> = registered.iter().filter(|name| !code.contains(&format!("\"{name}\""))).collect();
+    assert!(unused.is_empty(), "in the registry, not in the code: {unused:?}");
+}
+
+/// What arrives and is not in the registry, or with another type: resources, spans, their events, log records, metrics.
+fn outside_the_registry(seen: &Seen) -> Vec<String> {
+    let types = registry::types(&registry::groups());
+    let of_spans = seen.spans.iter().chain(&seen.spans_of_generator).flat_map(|span| {
+        let own = span.attributes.iter().map(|(name, value)| (name.clone(), kind_of(value)));
+        let events = span.events.iter().flat_map(|event| &event.attributes);
+        own.chain(events.map(|(name, value)| (name.clone(), kind_of(value))))
+    });
+    let arrived: BTreeSet<_> = of_spans.chain(seen.record_attributes.iter().cloned()).collect();
+    assert!(arrived.iter().any(|(name, _)| name == "service.instance.id"), "no resource: {arrived:?}");
+    assert!(arrived.iter().any(|(name, _)| name == "user.id"), "nothing of the generator: {arrived:?}");
+    let unknown = arrived.iter().filter(|(name, kind)| types.get(name) != Some(kind));
+    unknown.map(|(name, kind)| format!("arrived as {kind}, in the registry {:?}: {name}", types.get(name))).collect()
 }
 
 /// The name as the page has it: one for all rolls, and `GET` for every method.

@@ -1,6 +1,6 @@
 //! A receiver of OTLP over HTTP that counts what arrives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -28,6 +28,8 @@ struct Shared {
     spans: Mutex<BTreeMap<i32, usize>>,
     /// Event name and body of each log record.
     records: Mutex<Vec<(String, String)>>,
+    /// Name and type of each attribute of log records and of their resources.
+    record_attributes: Mutex<BTreeSet<(String, String)>>,
     failing: AtomicBool,
     /// How many spans of each export it rejects.
     rejecting: AtomicUsize,
@@ -78,6 +80,24 @@ impl OtlpReceiver {
     pub fn events(&self) -> Vec<(String, String)> {
         self.shared.records.lock().unwrap().clone()
     }
+
+    /// Name and type (`int`, `string array`, …) of each attribute that log records or their resources had.
+    pub fn record_attributes(&self) -> Vec<(String, String)> {
+        self.shared.record_attributes.lock().unwrap().iter().cloned().collect()
+    }
+}
+
+fn kind_of(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::StringValue(_)) => "string".to_owned(),
+        Some(Value::BoolValue(_)) => "bool".to_owned(),
+        Some(Value::IntValue(_)) => "int".to_owned(),
+        Some(Value::DoubleValue(_)) => "double".to_owned(),
+        Some(Value::ArrayValue(list)) => {
+            format!("{} array", kind_of(list.values.first().and_then(|first| first.value.as_ref())))
+        }
+        other => format!("{other:?}"),
+    }
 }
 
 impl Shared {
@@ -114,6 +134,15 @@ impl Shared {
     fn count(&self, path: &str, body: &[u8]) {
         if path.contains("/v1/logs") {
             let message = ExportLogsServiceRequest::decode(body).unwrap();
+            let of_resources = message.resource_logs.iter().filter_map(|logs| logs.resource.as_ref());
+            let scopes = message.resource_logs.iter().flat_map(|logs| &logs.scope_logs);
+            let of_records = scopes.flat_map(|scope| &scope.log_records).flat_map(|record| &record.attributes);
+            let attributes = of_resources.flat_map(|resource| &resource.attributes).chain(of_records);
+            let typed = attributes.map(|attribute| {
+                let value = attribute.value.as_ref().and_then(|value| value.value.as_ref());
+                (attribute.key.clone(), kind_of(value))
+            });
+            self.record_attributes.lock().unwrap().extend(typed);
             let scopes = message.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
             let records = scopes.flat_map(|scope| scope.log_records).map(|record| {
                 let body = record.body.and_then(|body| body.value);

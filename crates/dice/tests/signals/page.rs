@@ -29,3 +29,15 @@ pub(crate) fn differences<T: Ord + std::fmt::Debug>(page: &BTreeSet<T>, emitted:
     let unknown = emitted.difference(page).map(|item| format!("emitted, not on the page: {item:?}"));
     missing.chain(unknown).collect()
 }
+
+/// `page` with these rows in the first table under `## heading`.
+pub(crate) fn with_table(page: &str, heading: &str, rows: &[String]) -> String {
+    let begin = page.find(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no section '{heading}'"));
+    let head = begin + page[begin..].find("\n|").unwrap() + 1;
+    // Column names and the line below them.
+    let first = head + page[head..].match_indices('\n').nth(1).unwrap().0 + 1;
+    let length: usize =
+        page[first..].split_inclusive('\n').take_while(|line| line.starts_with('|')).map(str::len).sum();
+    let rows: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    [&page[..first], &rows, &page[first + length..]].concat()
+}

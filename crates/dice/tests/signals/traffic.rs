@@ -11,6 +11,7 @@ use tempo_client::Span;
 use test_support::{OtlpReceiver, eventually, http};
 
 use crate::common::backend::Backend;
+use crate::common::dice;
 use crate::common::service::Service;
 
 /// Everything that was emitted.
@@ -20,6 +21,10 @@ pub(crate) struct Seen {
     pub(crate) lines: Vec<Value>,
     /// Event name and message of each log record.
     pub(crate) records: Vec<(String, String)>,
+    /// Name and type of each attribute of log records and of their resources.
+    pub(crate) record_attributes: Vec<(String, String)>,
+    /// Those that the traffic generator itself made.
+    pub(crate) spans_of_generator: Vec<Span>,
     /// `/metrics` of each service, by its name.
     pub(crate) metrics: Vec<(&'static str, String)>,
 }
@@ -78,6 +83,7 @@ pub(crate) fn make() -> Seen {
         assert_eq!(send("GET", &at(&frontend, path)), status, "{path}");
     }
     leave(&frontend, &dice_roller);
+    let generated = generate(&frontend, &backend.otlp);
 
     // Each stops, and the breaker of its caller opens; each is started again, and the breaker closes.
     let (mut lines, mut metrics) = (Vec::new(), Vec::new());
@@ -102,12 +108,37 @@ pub(crate) fn make() -> Seen {
     traces.extend(lines.iter().filter_map(|line| line["trace_id"].as_str().map(str::to_owned)));
     traces.sort_unstable();
     traces.dedup();
+    let spans = traces.iter().chain(&generated).flat_map(|id| backend.trace(id, 1).spans);
+    let (spans_of_generator, spans) = spans.partition(|span| span.service == "traffic-generator-stage4");
     Seen {
-        spans: traces.iter().flat_map(|id| backend.trace(id, 1).spans).collect(),
+        spans,
         lines,
         records: receiver.events(),
+        record_attributes: receiver.record_attributes(),
+        spans_of_generator,
         metrics,
     }
+}
+
+/// One simulated user; the ids of the traces.
+fn generate(frontend: &Service, otlp: &str) -> Vec<String> {
+    let manifest: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "signals-manifest.jsonl"].iter().collect();
+    let arguments = [
+        "generate-traffic",
+        "--num-users=1",
+        "--max-rolls-per-user=3",
+        "--think-time-ms=0",
+        "--dice=fair",
+        "--manifest",
+    ];
+    let environment = [("FRONTEND_URL", frontend.url.as_str()), ("OTEL_EXPORTER_OTLP_ENDPOINT", otlp)];
+    let mut generator = dice(&[&arguments[..], &[manifest.to_str().unwrap()]].concat(), &environment);
+    assert!(generator.wait().success());
+    let lines = std::fs::read_to_string(manifest).unwrap();
+    lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["trace_id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// A client that requests a long batch and closes its connection.
