@@ -10,6 +10,7 @@ use axum::{Extension, Router};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::query::QueryPool;
+use crate::sending::{self, Sending};
 use crate::store::Store;
 use crate::{page, query};
 
@@ -18,9 +19,11 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// The page and query port.
 pub(crate) fn app(store: Arc<Store>, pool: QueryPool) -> Router {
-    query::routes()
+    let sending = Sending::new();
+    let routes = query::routes()
         .merge(page::routes())
         .layer(Extension(pool))
+        .layer(Extension(sending.clone()))
         .layer(header(CONTENT_SECURITY_POLICY, POLICY))
         // Error messages quote the request; a browser must not take them for HTML.
         .layer(header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
@@ -29,7 +32,8 @@ pub(crate) fn app(store: Arc<Store>, pool: QueryPool) -> Router {
         .layer(header(REFERRER_POLICY, "no-referrer"))
         // A browser must not mix the files of two versions of the program.
         .layer(header(CACHE_CONTROL, "no-cache"))
-        .with_state(store)
+        .with_state(store);
+    sending::bounded(routes, sending)
 }
 
 fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {

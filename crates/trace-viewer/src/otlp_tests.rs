@@ -17,7 +17,7 @@ use crate::decode::{Decoder, Stored};
 use crate::json::to_protobuf;
 use crate::schema::TRACES;
 use crate::store::{Limits, Store};
-use crate::tempo_json;
+use crate::trace_body;
 
 const LIMITS: Limits = Limits { spans: 1000, bytes: 10 << 20 };
 
@@ -120,7 +120,8 @@ fn stored(decoder: &mut Decoder, message: &[u8]) -> TracesData {
     let store = Arc::new(Store::new(LIMITS));
     check(message, &TRACES).expect("an OTLP message");
     assert_eq!(decoder.traces(message, &store), Ok(Stored { kept: 1, ..Stored::default() }));
-    tempo_json::message(&store.latest(1)[0])
+    let pieces = trace_body::protobuf(&store.latest(1)[0], false).collect::<Vec<_>>();
+    TracesData::decode(pieces.concat().as_slice()).expect("protobuf")
 }
 
 proptest! {

@@ -12,10 +12,12 @@ use serde_json::{Value, json};
 
 use crate::ids::{SpanId, TraceId};
 use crate::list::{self, Filter};
-use crate::query::{QueryError, QueryPool};
+use crate::query::{self, QueryError, QueryPool};
+use crate::sending::Sending;
 use crate::store::Store;
 use crate::trace::Trace;
-use crate::{compare_view, map, tempo_json, view};
+use crate::trace_body::{self, Mapping};
+use crate::{compare_view, map, view};
 
 const LIST: &str = concat!(include_str!("../assets/head.html"), include_str!("../assets/list.html"));
 const TRACE: &str = concat!(include_str!("../assets/head.html"), include_str!("../assets/trace.html"));
@@ -156,11 +158,23 @@ async fn map_of_one(
 }
 
 /// The spans of a trace in OTLP's JSON, as a file.
-async fn download(State(store): State<Arc<Store>>, Path(id): Path<String>) -> Result<Response, QueryError> {
+async fn download(
+    State(store): State<Arc<Store>>,
+    Path(id): Path<String>,
+    pool: Extension<QueryPool>,
+    sending: Extension<Sending>,
+) -> Result<Response, QueryError> {
     let id = TraceId::from_hex(&id).map_err(QueryError::Invalid)?;
     let Some(trace) = store.get(id) else {
         return Ok((axum::http::StatusCode::NOT_FOUND, "no trace with this id is in memory").into_response());
     };
+    let mapping = Mapping { resource: otlp_json, scope: otlp_json, span: otlp_json, event: otlp_json };
+    let write = move |trace: &Trace| trace_body::json(trace, mapping, r#"{"resourceSpans":"#, "}");
+    let response = query::send(pool, sending, trace, "application/json", write).await?;
     let name = format!("attachment; filename=\"trace-{id}.json\"");
-    Ok(([(CONTENT_DISPOSITION, name)], Json(tempo_json::message(&trace))).into_response())
+    Ok(([(CONTENT_DISPOSITION, name)], response).into_response())
+}
+
+fn otlp_json(message: &impl serde::Serialize) -> Value {
+    serde_json::to_value(message).unwrap_or_default()
 }

@@ -9,14 +9,15 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
-use opentelemetry_proto::tonic::trace::v1::TracesData;
-use prost::Message;
+use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
 use crate::ids::TraceId;
+use crate::sending::{Busy, Sending};
 use crate::store::Store;
-use crate::{search, tags, tempo_json};
+use crate::tempo_json::MAPPING;
+use crate::trace::Trace;
+use crate::{search, tags, trace_body};
 
 pub(crate) use pool::{QueryError, QueryPool};
 
@@ -41,43 +42,59 @@ pub(crate) fn routes() -> Router<Arc<Store>> {
 async fn trace_v1(
     State(store): State<Arc<Store>>,
     Path(id): Path<String>,
+    pool: Extension<QueryPool>,
+    sending: Extension<Sending>,
     headers: HeaderMap,
 ) -> Result<Response, QueryError> {
     let Some(trace) = store.get(TraceId::from_hex(&id).map_err(QueryError::Invalid)?) else {
         return Ok(StatusCode::NOT_FOUND.into_response());
     };
-    let message = tempo_json::message(&trace);
-    Ok(response(&headers, &message, || json!({"batches": tempo_json::resource_spans(&message)})))
+    if accepts_protobuf(&headers) {
+        return send(pool, sending, trace, PROTOBUF, |trace| trace_body::protobuf(trace, false)).await;
+    }
+    send(pool, sending, trace, JSON, |trace| trace_body::json(trace, MAPPING, r#"{"batches":"#, "}")).await
 }
 
-/// `tempopb.TraceByIDResponse`, as far as this viewer fills it.
-#[derive(Clone, PartialEq, Message)]
-struct TraceByIdResponse {
-    /// `tempopb.Trace` has the same wire form as OTLP's `TracesData`.
-    #[prost(message, required, tag = "1")]
-    trace: TracesData,
-}
-
+/// Responds with `tempopb.TraceByIDResponse`, whose field 1 is a `tempopb.Trace`: the same as OTLP's `TracesData`.
 async fn trace_v2(
     State(store): State<Arc<Store>>,
     Path(id): Path<String>,
+    pool: Extension<QueryPool>,
+    sending: Extension<Sending>,
     headers: HeaderMap,
 ) -> Result<Response, QueryError> {
-    let trace = store.get(TraceId::from_hex(&id).map_err(QueryError::Invalid)?);
-    let message = TraceByIdResponse { trace: trace.map(|trace| tempo_json::message(&trace)).unwrap_or_default() };
-    Ok(response(&headers, &message, || match message.trace.resource_spans.as_slice() {
-        [] => json!({"trace": {}, "metrics": {}}),
-        _ => json!({"trace": {"resourceSpans": tempo_json::resource_spans(&message.trace)}, "metrics": {}}),
-    }))
+    let found = store.get(TraceId::from_hex(&id).map_err(QueryError::Invalid)?);
+    match (found, accepts_protobuf(&headers)) {
+        (Some(trace), true) => send(pool, sending, trace, PROTOBUF, |trace| trace_body::protobuf(trace, true)).await,
+        (Some(trace), false) => {
+            let (before, after) = (r#"{"trace":{"resourceSpans":"#, r#"},"metrics":{}}"#);
+            send(pool, sending, trace, JSON, move |trace| trace_body::json(trace, MAPPING, before, after)).await
+        }
+        (None, true) => Ok(([(CONTENT_TYPE, PROTOBUF)], [0x0a, 0].as_slice()).into_response()),
+        (None, false) => Ok(Json(json!({"trace": {}, "metrics": {}})).into_response()),
+    }
 }
 
+const JSON: &str = "application/json";
+const PROTOBUF: &str = "application/protobuf";
+
 /// Protobuf for clients that accept it, else JSON.
-fn response(headers: &HeaderMap, message: &impl Message, json: impl FnOnce() -> Value) -> Response {
-    if headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/protobuf") {
-        ([(CONTENT_TYPE, "application/protobuf")], message.encode_to_vec()).into_response()
-    } else {
-        Json(json()).into_response()
-    }
+fn accepts_protobuf(headers: &HeaderMap) -> bool {
+    headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes() == PROTOBUF.as_bytes())
+}
+
+/// Responds with a whole trace, which is written by `write`.
+pub(crate) async fn send<I: Iterator<Item = Vec<u8>> + Send + 'static>(
+    Extension(pool): Extension<QueryPool>,
+    Extension(sending): Extension<Sending>,
+    trace: Arc<Trace>,
+    content_type: &'static str,
+    write: impl FnOnce(&Trace) -> I + Send + 'static,
+) -> Result<Response, QueryError> {
+    let Ok(share) = sending.share(trace.bytes) else { return Ok(Busy.into_response()) };
+    // The trace itself too: the store may drop it while it is sent.
+    let pieces = pool.run(move |_| Ok(write(&trace))).await?;
+    Ok(([(CONTENT_TYPE, content_type)], Sending::body(pieces, share)).into_response())
 }
 
 /// Grafana decides by this version which requests it sends.

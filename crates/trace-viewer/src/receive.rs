@@ -2,10 +2,12 @@
 //! stored.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::StatusCode;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::body::{self, Compression, Held, MAX_BODY, Memory, Refusal};
@@ -19,6 +21,9 @@ use crate::wire::Malformed;
 
 /// A reason is cut to this length: it may quote what was sent.
 const LONGEST_REASON: usize = 300;
+
+/// How long a message waits for those before it; then its sender is told to send it again.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a message is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +90,10 @@ impl Receiver {
                 return Ok(Rejected::default());
             }
         };
-        let (store, mut decoder) = (self.store.clone(), self.decoder.clone().lock_owned().await);
+        let store = self.store.clone();
+        let Ok(mut decoder) = timeout(PATIENCE, self.decoder.clone().lock_owned()).await else {
+            return Err((StatusCode::SERVICE_UNAVAILABLE, "too many messages at once; send it again".to_owned()));
+        };
         let work = move || {
             // The share of the memory is given back when the message is stored.
             let body = body;

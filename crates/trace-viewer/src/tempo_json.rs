@@ -1,53 +1,20 @@
 //! Traces as JSON in Tempo's mapping, the one of protobuf: ids in base64, enums by name, 64-bit numbers as strings,
 //! fields that hold their default left out. The serde support of `opentelemetry-proto` writes OTLP's own mapping.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, TracesData};
-use prost::Message;
+use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use serde_json::{Value, json};
 
-use crate::span::StoredSpan;
-use crate::trace::Trace;
+use crate::trace_body::Mapping;
 
-/// The spans of `trace` as a message: grouped by resource and scope, and by start within each group.
-pub(crate) fn message(trace: &Trace) -> TracesData {
-    let mut spans: Vec<&Arc<StoredSpan>> = trace.spans.values().collect();
-    spans.sort_by_key(|span| span.start());
-    // Spans of several messages share one group. Resource and scope are compared as bytes, which can be hashed.
-    let mut indices = HashMap::new();
-    let mut groups: Vec<ResourceSpans> = Vec::new();
-    for stored in spans {
-        let (resource, scope) = (stored.origin.resource.to_otlp(), stored.scope().to_otlp());
-        let index = *indices.entry((resource.encode_to_vec(), scope.encode_to_vec())).or_insert_with(|| {
-            let scope_spans = ScopeSpans { scope: Some(scope), ..ScopeSpans::default() };
-            let resource = Some(resource);
-            groups.push(ResourceSpans { resource, scope_spans: vec![scope_spans], ..ResourceSpans::default() });
-            groups.len() - 1
-        });
-        groups[index].scope_spans[0].spans.push(stored.to_otlp(trace.id));
-    }
-    TracesData { resource_spans: groups }
-}
-
-/// The list that Tempo calls `batches` in version 1 of its API and `resourceSpans` in version 2.
-pub(crate) fn resource_spans(message: &TracesData) -> Value {
-    let one = |from: &ResourceSpans| {
-        json!({
-            "resource": from.resource.as_ref().map_or_else(|| json!({}), resource),
-            "scopeSpans": from.scope_spans.iter().map(scope_spans).collect::<Value>(),
-        })
-    };
-    message.resource_spans.iter().map(one).collect()
-}
+/// How a trace is written in this mapping.
+pub(crate) const MAPPING: Mapping = Mapping { resource, scope, span, event };
 
 fn attributes(attributes: &[KeyValue]) -> Value {
     let pair = |pair: &KeyValue| match &pair.value {
@@ -64,16 +31,13 @@ fn resource(resource: &Resource) -> Value {
     }))
 }
 
-fn scope_spans(from: &ScopeSpans) -> Value {
-    let scope = from.scope.as_ref().map(|scope| {
-        message_json(json!({
-            "name": scope.name,
-            "version": scope.version,
-            "attributes": attributes(&scope.attributes),
-            "droppedAttributesCount": scope.dropped_attributes_count,
-        }))
-    });
-    json!({"scope": scope.unwrap_or_else(|| json!({})), "spans": from.spans.iter().map(span).collect::<Value>()})
+fn scope(scope: &InstrumentationScope) -> Value {
+    message_json(json!({
+        "name": scope.name,
+        "version": scope.version,
+        "attributes": attributes(&scope.attributes),
+        "droppedAttributesCount": scope.dropped_attributes_count,
+    }))
 }
 
 fn span(span: &Span) -> Value {
@@ -89,7 +53,6 @@ fn span(span: &Span) -> Value {
         "endTimeUnixNano": nanos(span.end_time_unix_nano),
         "attributes": attributes(&span.attributes),
         "droppedAttributesCount": span.dropped_attributes_count,
-        "events": span.events.iter().map(event).collect::<Value>(),
         "droppedEventsCount": span.dropped_events_count,
         "links": span.links.iter().map(link).collect::<Value>(),
         "droppedLinksCount": span.dropped_links_count,

@@ -3,6 +3,7 @@
 //! `tempo.rs` has responses recorded from Tempo 3. With `TEMPO_URL` and `TEMPO_OTLP_URL` set, those tests use a
 //! real Tempo instead.
 
+mod attacks;
 mod compare;
 mod details;
 mod grpc;
