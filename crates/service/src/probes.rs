@@ -32,8 +32,9 @@ impl Phases {
         self.0.send_replace(phase);
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
-        *self.0.borrow() == Phase::Draining
+    /// Whether clients should go on with another connection, and so with another copy of this service.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.0.borrow() >= Phase::Leaving
     }
 
     /// `GET /ready`. It calls no upstream: one failure must not take all services out.

@@ -132,7 +132,8 @@ impl Server {
         });
         let phases = self.phases.clone();
         let router = router.map_response(move |mut response: Response| {
-            if phases.is_draining() {
+            // In the delay too: a load balancer chooses for new connections only, so a client that keeps its own would stay.
+            if phases.is_stopping() {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             response

@@ -96,7 +96,7 @@ async fn ready_is_503_while_new_connections_are_accepted_and_then_none_are() {
         assert!(stopped.elapsed() < delay / 2, "it is ready for ever");
     }
     let response = send(ready.clone()).await;
-    assert_eq!(response.headers().get("connection"), None, "nothing is closed yet");
+    assert_eq!(response.headers()["connection"], "close", "the client's next request goes to another copy");
     assert_eq!(response.text().await.unwrap(), "draining: this process is stopping");
     assert_eq!(send(service.url.clone()).await.status(), 200);
     service.stop().await;
