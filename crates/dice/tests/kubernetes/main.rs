@@ -271,3 +271,21 @@ fn prometheus_has_the_jobs_of_compose() {
     };
     assert_eq!(jobs("deploy/kubernetes/components/stack/prometheus.yml"), jobs("observability/prometheus.yml"));
 }
+
+#[test]
+fn settings_are_those_of_compose() {
+    let Some(local) = Cluster::build(Overlay::Local) else { return };
+    let compose = yaml("docker-compose.yml");
+    let grafana = local.variables("grafana");
+    for (name, value) in compose["services"]["grafana"]["environment"].as_object().unwrap() {
+        assert_eq!(grafana.get(name).map(String::as_str), value.as_str(), "grafana: {name}");
+    }
+    let frontend = local.variables("frontend");
+    for name in ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_LOGS_EXPORTER", "OTEL_EXPORTER_OTLP_TIMEOUT"] {
+        assert_eq!(frontend.get(name).map(String::as_str), compose["x-telemetry"][name].as_str(), "{name}");
+    }
+    assert_eq!(
+        frontend["TRACE_URL_TEMPLATE"],
+        compose["services"]["frontend-stage4"]["environment"]["TRACE_URL_TEMPLATE"].as_str().unwrap()
+    );
+}
