@@ -21,6 +21,9 @@ use crate::{search, tags, trace_body};
 
 pub(crate) use pool::{QueryError, QueryPool};
 
+/// A trace of so many spans is put together in less time than it takes to hand it to another thread.
+const SMALL_TRACE: usize = 100;
+
 /// The query API, the probes and the metrics.
 pub(crate) fn routes() -> Router<Arc<Store>> {
     Router::new()
@@ -92,8 +95,11 @@ pub(crate) async fn send<I: Iterator<Item = Vec<u8>> + Send + 'static>(
     write: impl FnOnce(&Trace) -> I + Send + 'static,
 ) -> Result<Response, QueryError> {
     let Ok(share) = sending.share(trace.bytes) else { return Ok(Busy.into_response()) };
-    // The trace itself too: the store may drop it while it is sent.
-    let pieces = pool.run(move |_| Ok(write(&trace))).await?;
+    // A small one does not wait for queries that cost more.
+    let pieces = match trace.spans.len() {
+        ..=SMALL_TRACE => write(&trace),
+        _ => pool.run(move |_| Ok(write(&trace))).await?,
+    };
     Ok(([(CONTENT_TYPE, content_type)], Sending::body(pieces, share)).into_response())
 }
 
