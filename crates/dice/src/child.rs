@@ -10,7 +10,7 @@ use tokio::process::{ChildStdin, Command};
 use tokio::task::JoinSet;
 
 use crate::output::Output;
-use crate::system::Part;
+use crate::system::{Part, System};
 
 /// A running service.
 #[derive(Debug)]
@@ -30,13 +30,12 @@ impl Child {
     ///
     /// # Errors
     /// When the process cannot be started.
-    pub(crate) fn start(part: &Part, environment: &[(&'static str, String)], output: &Output) -> anyhow::Result<Self> {
+    pub(crate) fn start(system: &System, part: &Part, output: &Output) -> anyhow::Result<Self> {
         let name = part.service.name;
         let executable = std::env::current_exe().context("the path of this executable is not known")?;
         let mut process = Command::new(executable)
             .args([name, "--stop-with-stdin"])
-            .envs(environment.iter().map(|(name, value)| (name, value)))
-            .env("PORT", part.address.port().to_string())
+            .envs(system.environment_of(part))
             // It would give all services the same name.
             .env_remove("OTEL_SERVICE_NAME")
             .stdin(Stdio::piped())

@@ -1,7 +1,5 @@
 //! The settings of the launcher itself. All others stay in the environment, which the services inherit.
 
-use std::net::IpAddr;
-
 use reqwest::Url;
 use service::settings::{MAX_PORT_OFFSET, base_url, within};
 use telemetry::settings::LogFormat;
@@ -9,20 +7,20 @@ use telemetry::settings::LogFormat;
 /// Where the system listens, and what it writes.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Config {
-    /// Address that all processes listen on
-    #[arg(long, env = "HOST", default_value = "127.0.0.1", value_parser = address)]
-    pub(crate) host: IpAddr,
+    /// Address that all processes listen on, or a name of it
+    #[arg(long, env = "HOST", default_value = "127.0.0.1")]
+    pub(crate) host: String,
 
     /// Added to every port (3200, 4317, 4318, 8106, 8107, 8108), so that two systems run side by side
     #[arg(long, env = "PORT_OFFSET", default_value_t = 0, value_parser = within(0..=MAX_PORT_OFFSET))]
     pub(crate) port_offset: u16,
 
-    /// Port that receives spans (OTLP over HTTP), before the offset
-    #[arg(long, env = "OTLP_PORT", default_value_t = 4318, value_parser = within(1..=65_535_u16))]
+    /// Port that receives spans (OTLP over HTTP), before the offset; 0 takes any free one
+    #[arg(long, env = "OTLP_PORT", default_value_t = 4318, value_parser = within(0..=u16::MAX))]
     pub(crate) otlp_port: u16,
 
-    /// Port that receives spans (OTLP over gRPC), before the offset
-    #[arg(long, env = "OTLP_GRPC_PORT", default_value_t = 4317, value_parser = within(1..=65_535_u16))]
+    /// Port that receives spans (OTLP over gRPC), before the offset; 0 takes any free one
+    #[arg(long, env = "OTLP_GRPC_PORT", default_value_t = 4317, value_parser = within(0..=u16::MAX))]
     pub(crate) otlp_grpc_port: u16,
 
     /// OTLP receiver to use instead of the trace viewer, which is not started then
@@ -48,8 +46,4 @@ pub(crate) struct Config {
     /// No colours, even on a terminal (see no-color.org: any value counts)
     #[arg(long, env = "NO_COLOR", num_args = 0, default_missing_value = "1", hide_env_values = true)]
     pub(crate) no_color: Option<String>,
-}
-
-fn address(text: &str) -> Result<IpAddr, &'static str> {
-    text.parse().map_err(|_| "allowed: an IP address such as 127.0.0.1 or 0.0.0.0")
 }

@@ -5,6 +5,7 @@
 //! ```
 
 use serde_json::{Map, Value};
+use telemetry::visible;
 
 use crate::services::SERVICES;
 
@@ -57,25 +58,25 @@ impl<'a> LogLine<'a> {
         };
         let service = paint(service_colour(service), &format!("{service:<12}"));
         let fields = match self {
-            LogLine::Text(line) => return format!("{:13}  {service}  {}\n", "", escaped(line)),
+            LogLine::Text(line) => return format!("{:13}  {service}  {}\n", "", visible(line)),
             LogLine::Event(fields) => fields,
         };
 
         // Of an RFC 3339 timestamp the time of day, to the millisecond.
         let time = format!("{}Z", text(fields, "timestamp").get(11..23).unwrap_or_default());
         let level = text(fields, "level");
-        let level = paint(level_colour(level), &escaped(&format!("{level:<7}")));
-        let message = escaped(text(fields, "message"));
+        let level = paint(level_colour(level), &visible(&format!("{level:<7}")));
+        let message = visible(text(fields, "message"));
         let mut line = format!("{}  {service}  {level}  {message}", paint(DIM, &time));
 
         let others = fields.iter().filter(|(name, _)| !PLACED.contains(&name.as_str()));
         for (index, (name, value)) in others.enumerate() {
             line += if index == 0 { "  " } else { " " };
-            line += &format!("{}{}", paint(DIM, &format!("{}=", escaped(name))), shown_value(value));
+            line += &format!("{}{}", paint(DIM, &format!("{}=", visible(name))), shown_value(value));
         }
         // Eight digits are enough to tell the lines of one click from others by eye.
         if let Some(short) = text(fields, "trace_id").get(..8) {
-            line += &format!("  {}", paint(DIM, &format!("trace={}", escaped(short))));
+            line += &format!("  {}", paint(DIM, &format!("trace={}", visible(short))));
         }
         line + "\n"
     }
@@ -107,17 +108,8 @@ fn shown_value(value: &Value) -> String {
     match value {
         Value::String(text) if !text.is_empty() && text.chars().all(plain) => text.clone(),
         Value::String(text) => format!("{text:?}"),
-        other => escaped(&other.to_string()),
+        other => visible(&other.to_string()),
     }
-}
-
-/// Control characters and others that cannot be seen become `\u{…}`: what a client sent must not control a terminal.
-fn escaped(text: &str) -> String {
-    let escape = |c: char| match c {
-        '"' | '\'' | '\\' | '\t' => c.to_string(),
-        c => c.escape_debug().to_string(),
-    };
-    text.chars().map(escape).collect()
 }
 
 #[cfg(test)]
@@ -149,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_of_client_are_escaped() {
+    fn control_characters_of_client_are_visible() {
         let sent = "\u{1b}[2J\u{9b}31m\u{202e}\u{7}é\n";
         for line in [
             serde_json::json!({"message": sent}),

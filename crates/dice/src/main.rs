@@ -4,13 +4,14 @@
 //! killed while the others run. All are this same executable, started again with a subcommand.
 //!
 //! Reading order: `config.rs` (what one can set), `services.rs` (the table of services), `system.rs` (their addresses and
-//! environment), `supervisor.rs` (start, watch, stop), `child.rs` (one process), `ready.rs`, `welcome.rs` (what a person
+//! environment), `port_owner.rs`, `supervisor.rs` (start, watch, stop), `child.rs` (one process), `ready.rs`, `welcome.rs` (what a person
 //! reads first), `output.rs`, `log_line.rs` and `sort.rs` (the log lines of all). `dice doctor` is the crate `doctor`.
 
 mod child;
 mod config;
 mod log_line;
 mod output;
+mod port_owner;
 mod ready;
 mod services;
 mod sort;
@@ -56,10 +57,15 @@ enum Role {
 }
 
 fn main() -> ExitCode {
+    // Before anything else. It cannot fail with these signals.
+    let _ = supervisor::hold_signals();
     service::settings::start(run)
 }
 
 fn run(dice: Dice) -> anyhow::Result<()> {
+    if dice.role.is_some() {
+        supervisor::release_signals()?;
+    }
     if dice.stop_with_stdin {
         child::stop_with_stdin()?;
     }

@@ -45,7 +45,8 @@ impl Output {
     /// Writes a message of the launcher itself: to stderr where stdout has JSON lines, which a program may parse.
     pub(crate) async fn say(&self, text: &str) {
         match self.format {
-            LogFormat::Json => eprintln!("{text}"),
+            // A closed terminal is no reason to stop the shutdown, as a panic of `eprintln` would.
+            LogFormat::Json => drop(writeln!(std::io::stderr(), "{text}")),
             LogFormat::Pretty => {
                 let line = Line { time: None, bytes: format!("{text}\n").into_bytes() };
                 let _ = self.queue.send_timeout(line, SEND_LIMIT).await;

@@ -1,5 +1,8 @@
 //! The table of services. Launcher, doctor and the colours of log lines read it; a new service is added here.
 
+use die_service::Catalogue;
+use service::settings::parse_with;
+
 /// A program of the system.
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -13,6 +16,8 @@ pub(crate) struct Service {
     pub(crate) colour: &'static str,
     /// What a person can try, with `{url}` for its address.
     pub(crate) to_try: &'static [&'static str],
+    /// Reads its settings as its process will with this environment, and stops where that would.
+    pub(crate) check: fn(&[(&str, String)]) -> anyhow::Result<()>,
 }
 
 pub(crate) const TRACE_VIEWER: Service = Service {
@@ -21,6 +26,7 @@ pub(crate) const TRACE_VIEWER: Service = Service {
     url_setting: "TEMPO_URL",
     colour: "36",
     to_try: &["open it to see the traces arrive"],
+    check: |environment| Ok(parse_with::<trace_viewer::Config>(environment).map(drop)?),
 };
 
 pub(crate) const DIE_SERVICE: Service = Service {
@@ -29,6 +35,11 @@ pub(crate) const DIE_SERVICE: Service = Service {
     url_setting: "DIE_SERVICE_URL",
     colour: "32",
     to_try: &["curl '{url}/dice'"],
+    check: |environment| {
+        let config: die_service::Config = parse_with(environment)?;
+        config.service.telemetry.check()?;
+        Catalogue::load(config.die_specifications.as_deref()).map(drop)
+    },
 };
 
 pub(crate) const DICE_ROLLER: Service = Service {
@@ -37,6 +48,7 @@ pub(crate) const DICE_ROLLER: Service = Service {
     url_setting: "DICE_ROLLER_URL",
     colour: "33",
     to_try: &["curl '{url}/metrics'"],
+    check: |environment| Ok(parse_with::<dice_roller::Config>(environment)?.service.telemetry.check()?),
 };
 
 pub(crate) const FRONTEND: Service = Service {
@@ -49,6 +61,7 @@ pub(crate) const FRONTEND: Service = Service {
         "curl '{url}/roll?die=fair'",
         "curl '{url}/roll-async?die=fair&times=5'",
     ],
+    check: |environment| Ok(parse_with::<frontend::Config>(environment)?.service.telemetry.check()?),
 };
 
 /// In the order of their start: each after those that it calls, and the receiver of spans first.

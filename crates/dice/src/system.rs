@@ -1,12 +1,14 @@
 //! What the system consists of: its processes, where each listens, and the settings by which they find each other.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
 use anyhow::{Context, bail};
 use reqwest::Url;
+use telemetry::settings::invalid;
 
 use crate::config::Config;
+use crate::port_owner::port_owner;
 use crate::services::{DICE_ROLLER, DIE_SERVICE, FRONTEND, Service, TRACE_VIEWER};
 
 /// The system as it will be started.
@@ -15,7 +17,7 @@ pub(crate) struct System {
     /// In the order of their start: each after those that it calls, and the receiver of spans first of all.
     pub(crate) parts: Vec<Part>,
     /// The environment of all of them, beside what the launcher's own holds.
-    pub(crate) environment: Vec<(&'static str, String)>,
+    environment: Vec<(&'static str, String)>,
     /// Where spans go, if not to the trace viewer.
     pub(crate) other_backend: Option<Url>,
 }
@@ -37,26 +39,30 @@ impl System {
     /// The system of these settings.
     ///
     /// # Errors
-    /// When the offset moves a port beyond the last.
+    /// When nothing can listen at `HOST`, or the offset moves a port beyond the last.
     pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
+        let host = resolve(&config.host)?;
         let at = |port: u16| {
             let moved = port.checked_add(config.port_offset).with_context(|| {
                 format!("PORT_OFFSET {} moves port {port} beyond 65535: choose a smaller one", config.port_offset)
             })?;
-            anyhow::Ok(SocketAddr::new(config.host, moved))
+            anyhow::Ok(SocketAddr::new(host, moved))
         };
         let part = |service: &'static Service| {
             let address = at(service.port)?;
             anyhow::Ok(Part { service, address, url: url(address), otlp_addresses: Vec::new() })
         };
-        let otlp_address = at(config.otlp_port)?;
-        let otlp_grpc_address = at(config.otlp_grpc_port)?;
+        let receiving = |port: u16| match port {
+            0 => Ok(TcpListener::bind((host, 0)).and_then(|listener| listener.local_addr())?),
+            port => at(port),
+        };
+        let (otlp_address, otlp_grpc_address) = (receiving(config.otlp_port)?, receiving(config.otlp_grpc_port)?);
         let trace_viewer = Part { otlp_addresses: vec![otlp_address, otlp_grpc_address], ..part(&TRACE_VIEWER)? };
         let (die_service, dice_roller, frontend) = (part(&DIE_SERVICE)?, part(&DICE_ROLLER)?, part(&FRONTEND)?);
 
         let (otlp, traces) = (&config.otel_exporter_otlp_endpoint, &config.otel_exporter_otlp_traces_endpoint);
         let mut environment = vec![
-            ("HOST", config.host.to_string()),
+            ("HOST", host.to_string()),
             ("OTLP_PORT", otlp_address.port().to_string()),
             ("OTLP_GRPC_PORT", otlp_grpc_address.port().to_string()),
             // Always JSON: the launcher makes it readable.
@@ -85,10 +91,24 @@ impl System {
         Ok(Self { parts, environment, other_backend })
     }
 
+    /// The environment of `part`, beside what the launcher's own holds.
+    pub(crate) fn environment_of(&self, part: &Part) -> Vec<(&'static str, String)> {
+        let port = ("PORT", part.address.port().to_string());
+        self.environment.iter().cloned().chain([port]).collect()
+    }
+
+    /// Reads the settings of every part as its process will, before anything is started.
+    ///
+    /// # Errors
+    /// The line with which the first of those processes would stop.
+    pub(crate) fn check_settings(&self) -> anyhow::Result<()> {
+        self.parts.iter().try_for_each(|part| (part.service.check)(&self.environment_of(part)))
+    }
+
     /// Checks that the ports are free, before anything is started.
     ///
     /// # Errors
-    /// One line that names every port that is taken, whose it would be, and what to do.
+    /// One line that names every port that is taken, whose it would be, which program has it, and what to do.
     pub(crate) fn check_ports(&self, config: &Config) -> anyhow::Result<()> {
         let mut taken = Vec::new();
         // Kept until all are tried, so that a port given twice is found too.
@@ -99,7 +119,14 @@ impl System {
                 match TcpListener::bind(address) {
                     Ok(listener) => held.push(listener),
                     Err(error) if error.kind() == ErrorKind::AddrInUse => {
-                        taken.push(format!("{} ({name})", address.port()));
+                        let by = match port_owner(address.port()) {
+                            Some((_, id)) if u32::try_from(id).is_ok_and(|id| id == std::process::id()) => {
+                                ", given twice".to_owned()
+                            }
+                            Some((program, id)) => format!(", taken by {program}, process {id}"),
+                            None => String::new(),
+                        };
+                        taken.push(format!("{} ({name}{by})", address.port()));
                     }
                     Err(error) => bail!("{name} cannot listen on {address}: {error}"),
                 }
@@ -115,6 +142,25 @@ impl System {
             config.port_offset.saturating_add(100)
         )
     }
+}
+
+/// The first address of that name on which a process of this machine can listen. The viewer takes no name, and all parts
+/// must get the same address.
+fn resolve(host: &str) -> clap::error::Result<IpAddr> {
+    let mut why = "the name has no address".to_owned();
+    match (host, 0).to_socket_addrs() {
+        Ok(addresses) => {
+            for address in addresses {
+                match TcpListener::bind(address) {
+                    Ok(_) => return Ok(address.ip()),
+                    Err(error) => why = error.to_string(),
+                }
+            }
+        }
+        Err(error) => why = error.to_string(),
+    }
+    let allowed = "allowed: an address of this machine such as 127.0.0.1 or 0.0.0.0, or a name of one";
+    Err(invalid("HOST (--host)", host, format!("{why}; {allowed}")))
 }
 
 /// One that listens on all addresses is reached at the loopback address.

@@ -137,8 +137,9 @@ fn files_to_read_for_copying_are_about_900_lines() {
 
 #[test]
 fn reliability_names_tests_that_exist() {
-    let sources = files(&root().join("crates/dice/tests/resilience"));
-    let tests = sources.iter().map(|file| fs::read_to_string(file).unwrap()).collect::<String>();
+    let folders = ["crates/dice/tests/resilience", "crates/dice/tests/system"];
+    let sources = folders.into_iter().flat_map(|folder| files(&root().join(folder)));
+    let tests = sources.map(|file| fs::read_to_string(file).unwrap()).collect::<String>();
     let tests: Vec<_> = tests.lines().filter_map(|line| line.strip_prefix("fn ")?.split('(').next()).collect();
     let text = fs::read_to_string(root().join("docs/RELIABILITY.md")).unwrap();
     // Each row names its test as (`part_of_the_name`).

@@ -43,18 +43,39 @@ pub async fn bind(host: &str, port: u16) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Resolves at the first SIGTERM or SIGINT.
+/// Resolves at the first SIGTERM, SIGINT or SIGHUP (its terminal was closed). After `nohup`, SIGHUP stays ignored.
 ///
 /// # Errors
 /// When the operating system refuses a handler.
 pub fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hang_up = if ignores_hang_up() { None } else { Some(signal(SignalKind::hangup())?) };
     Ok(async move {
+        let hung_up = async {
+            match &mut hang_up {
+                Some(hang_up) => hang_up.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = terminate.recv() => (),
             _ = interrupt.recv() => (),
+            _ = hung_up => (),
         }
     })
+}
+
+/// Whether SIGHUP was ignored when this process started: a handler would undo what `nohup` did.
+#[cfg(target_os = "linux")]
+fn ignores_hang_up() -> bool {
+    let ignored = procfs::process::Process::myself().and_then(|process| process.status()).map(|status| status.sigign);
+    ignored.is_ok_and(|ignored| ignored & 1 != 0) // bit 0 is signal 1
+}
+
+/// Only Linux tells without unsafe code.
+#[cfg(not(target_os = "linux"))]
+fn ignores_hang_up() -> bool {
+    false
 }
 
 /// A router and its open connections.

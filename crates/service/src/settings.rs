@@ -5,6 +5,7 @@
 //! is allowed.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -12,6 +13,7 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches};
 use reqwest::Url;
 
 pub use telemetry::settings::within;
+use telemetry::visible;
 
 /// The settings that every service has.
 #[derive(Debug, Clone, clap::Args)]
@@ -21,7 +23,7 @@ pub struct Settings {
     #[arg(value_enum)]
     pub action: Option<Action>,
 
-    /// After SIGTERM or SIGINT, milliseconds within which requests in flight may finish
+    /// After SIGTERM, SIGINT or SIGHUP, milliseconds within which requests in flight may finish
     #[arg(long, env = "SHUTDOWN_GRACE_MS", default_value_t = 8000, value_parser = within(0..=600_000_u64))]
     pub shutdown_grace_ms: u64,
 
@@ -74,11 +76,18 @@ pub fn start<C: CommandFactory + FromArgMatches>(run: fn(C) -> anyhow::Result<()
     };
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
+        // A check that needs several settings.
+        Err(error) if error.is::<clap::Error>() => error.downcast_ref().map_or(ExitCode::FAILURE, report),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            report_line(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// To stderr, as one line, whatever `error` quotes. Nobody may read it any more, which must not be a panic.
+fn report_line(error: &str) {
+    let _ = writeln!(std::io::stderr(), "error: {}", visible(error));
 }
 
 /// Reads the settings of `C` from `args` (the first is the program's name) and the environment.
@@ -91,6 +100,21 @@ pub fn parse<C: CommandFactory + FromArgMatches>(args: impl IntoIterator<Item = 
     C::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
+/// Reads the settings of `C` as a process will that has `environment` beside the variables of this one.
+///
+/// # Errors
+/// As [`parse`], with which that process would stop.
+pub fn parse_with<C: CommandFactory + FromArgMatches>(environment: &[(&str, String)]) -> clap::error::Result<C> {
+    let command = C::command();
+    let flag = |arg: &Arg| {
+        let name = arg.get_env()?;
+        let (_, value) = environment.iter().find(|(set, _)| name == *set)?;
+        Some(format!("--{}={value}", arg.get_long()?).into())
+    };
+    let flags: Vec<OsString> = command.get_arguments().filter_map(flag).collect();
+    parse(std::iter::once(command.get_name().into()).chain(flags))
+}
+
 /// Prints clap's answer: `--help` and `--version` as they are, anything else as one line.
 pub fn report(error: &clap::Error) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
@@ -98,7 +122,7 @@ pub fn report(error: &clap::Error) -> ExitCode {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: {}", one_line(error));
+    report_line(&one_line(error));
     ExitCode::from(2)
 }
 

@@ -25,7 +25,7 @@ use crate::metrics::{self, HttpMetrics};
 use crate::propagation::Propagation;
 use crate::resource::resource;
 use crate::server::ServerTelemetry;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::traces::Traces;
 
 /// How long the export of the last spans and log records may take; what has not left by then is counted as dropped.
@@ -76,8 +76,12 @@ impl Telemetry {
         settings: &Settings,
         out: impl Write + Send + 'static,
     ) -> anyhow::Result<Self> {
+        settings.check()?;
         let (telemetry, subscriber) = Self::build(service, version, settings, out, None)?;
         tracing::subscriber::set_global_default(subscriber).context("telemetry was started twice in this process")?;
+        for (setting, why) in settings::ignored() {
+            tracing::warn!(name: "setting.ignored", setting, why, "Setting has no effect");
+        }
         std::panic::set_hook(Box::new(|panic| tracing::error!(name: "panic", error = panic.to_string(), "Panic")));
         Ok(telemetry)
     }

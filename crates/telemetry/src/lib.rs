@@ -43,6 +43,7 @@ mod traces;
 
 pub use client::{Client, ClientError, MAX_BODY};
 pub use init::{Handle, Telemetry};
+pub use logs::visible;
 pub use server::{ErrorDescription, ServerTelemetry, trace};
 
 /// Entry points for the fuzz targets (`fuzz/`); not there in any other build.

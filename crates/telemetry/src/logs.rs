@@ -34,9 +34,38 @@ where
     match format {
         LogFormat::Json => JsonLines { service: serde_json::Value::from(service).to_string(), writer }.boxed(),
         LogFormat::Pretty => {
-            tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone()).boxed()
+            tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || Readable(writer.clone())).boxed()
         }
     }
+}
+
+/// Writes lines for people: what a client sent must not reorder or hide text on a terminal. `tracing_subscriber`
+/// escapes control characters by itself, but not U+202E and its like.
+struct Readable(LogWriter);
+
+impl std::io::Write for Readable {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        match text.strip_suffix('\n') {
+            Some(text) => self.0.write_line(format!("{}\n", visible(text)).as_bytes()),
+            None => self.0.write_line(visible(&text).as_bytes()),
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// `text` with `\u{…}` in place of what a terminal does not show as itself: control and format characters, such as U+202E,
+/// which reverses what follows, and separators of lines. For text from outside that is shown to people.
+pub fn visible(text: &str) -> String {
+    let escape = |c: char| match c {
+        '"' | '\'' | '\\' | '\t' => c.to_string(),
+        c => c.escape_debug().to_string(), // of what Unicode calls Cc, Cf, Zl and Zp, all
+    };
+    text.chars().map(escape).collect()
 }
 
 impl JsonLines {
@@ -156,5 +185,44 @@ impl Visit for Fields {
             Some(list) => self.add(field, list),
             None => self.add(field, text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use prometheus::Registry;
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+    use crate::delivery::Counters;
+    use crate::testing::Lines;
+
+    /// One of each kind: Cc, Cf (reverses, hides, isolates, is no space, is not even there), Zl, Zp.
+    const HIDDEN: &str = "\u{1b}\u{9b}\n\u{202e}\u{200b}\u{2066}\u{feff}\u{ad}\u{e0041}\u{2028}\u{2029}";
+
+    #[test]
+    fn visible_text_shows_every_character_that_hides_or_reorders() {
+        let shown = visible(&format!("a{HIDDEN}é漢\"'\\\tz"));
+        assert_eq!(
+            shown,
+            "a\\u{1b}\\u{9b}\\n\\u{202e}\\u{200b}\\u{2066}\\u{feff}\\u{ad}\\u{e0041}\\u{2028}\\u{2029}é漢\"'\\\tz"
+        );
+    }
+
+    #[test]
+    fn pretty_line_shows_every_character_that_hides_or_reorders() {
+        let lines = Lines::default();
+        let writer = LogWriter::new(lines.clone(), Counters::register(&Registry::new()).unwrap().1).unwrap();
+        let layer = layer("test-service".to_owned(), LogFormat::Pretty, writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::info!(text = HIDDEN, shown = %HIDDEN, "a{HIDDEN}b");
+        });
+        drop(writer.flush(Duration::from_secs(60)));
+        let text = lines.text();
+        let hidden: Vec<_> = HIDDEN.chars().filter(|c| text.trim_end().contains(*c)).collect();
+        assert!(text.contains('b') && text.ends_with('\n'), "{text:?}");
+        assert_eq!(hidden, [] as [char; 0], "{text:?}");
     }
 }

@@ -37,7 +37,10 @@ impl Traces {
         memory: Option<InMemorySpanExporter>,
     ) -> anyhow::Result<Self> {
         let otel = &settings.otel;
-        let builder = SdkTracerProvider::builder().with_resource(resource).with_sampler(sampler(otel));
+        let builder = SdkTracerProvider::builder()
+            .with_resource(resource)
+            .with_sampler(sampler(otel))
+            .with_span_limits(otel.span_limits());
         let mut account = None;
         let builder = match (memory, otel.otel_traces_exporter, settings.span_processor) {
             (Some(memory), ..) => builder.with_simple_exporter(memory),

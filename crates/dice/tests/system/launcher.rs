@@ -1,13 +1,11 @@
 //! `dice` without a subcommand: what it writes, and how it stops.
 
-use std::net::TcpListener;
-
 use test_support::{Process, Signal, eventually, http};
 
-use crate::common::{Ports, dice, launch, launch_until};
+use crate::common::{Ports, dice, launch};
 
 /// Waits until nobody listens any more where this system did.
-fn wait_until_gone(system: Ports) {
+pub(super) fn wait_until_gone(system: Ports) {
     eventually("all ports free again", || system.are_free().then_some(()));
 }
 
@@ -113,29 +111,6 @@ fn stopped_reader_delays_nothing() {
     wait_until_gone(ports);
 }
 
-#[test]
-fn taken_port_is_reported_before_anything_starts() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
-    let offset = port - 8107;
-    let mut launcher = dice(&["--port-offset", &offset.to_string()], &[]);
-    assert_eq!(launcher.wait().code(), Some(1));
-    let lines = launcher.lines();
-    let [line] = lines.as_slice() else { panic!("not one line: {lines:#?}") };
-    assert!(line.contains(&format!("{port} (dice-roller)")), "{line}");
-    assert!(line.contains(&format!("--port-offset {}", offset + 100)), "{line}");
-}
-
-#[test]
-fn service_that_cannot_start_is_named_with_its_error() {
-    let (mut launcher, _) = launch_until("error: die-service", &[("DIE_SPECIFICATIONS", "no-such-file.json")]);
-    assert_eq!(launcher.wait().code(), Some(1));
-    let error = error_of(&launcher);
-    assert!(error.starts_with("error: die-service exited by itself (exit status: 1): die specifications"), "{error}");
-    assert!(error.contains("no-such-file.json") && error.ends_with("start again"), "{error}");
-    assert!(!launcher.text().contains("The system is running"));
-}
-
 #[cfg(target_os = "linux")] // finds processes in /proc
 #[test]
 fn killed_service_stops_the_others_in_order() {
@@ -158,7 +133,7 @@ fn killed_launcher_leaves_no_process() {
 
 /// The process of that role, among the children of `launcher`.
 #[cfg(target_os = "linux")]
-fn child(launcher: &Process, role: &str) -> nix::unistd::Pid {
+pub(super) fn child(launcher: &Process, role: &str) -> nix::unistd::Pid {
     let id = launcher.id();
     let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
     let plays = |pid: &&str| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap().contains(role);

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::{Entry, Shape, read};
+use telemetry::visible;
 use tempo_client::Client;
 
 /// Traces that are requested at the same time.
@@ -147,7 +148,7 @@ impl fmt::Display for Report {
         }
         writeln!(f, "errors   {errors_expected} expected, {errors_lost} lost")?;
         for (edge, count) in &self.edges_lost {
-            writeln!(f, "lost     {count:>6} calls {edge}")?;
+            writeln!(f, "lost     {count:>6} calls {}", visible(edge))?;
         }
         for Incomplete { trace_id, expected, found } in self.incomplete.iter().take(SHOWN) {
             writeln!(f, "trace    {trace_id}: {found} of {expected} spans")?;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use telemetry::visible;
 
 use super::config::Config;
 use super::measure::Iteration;
@@ -77,7 +78,7 @@ impl fmt::Display for Report {
             writeln!(f, "{number:>3} {sequential:>9.3} {single} {batch:>9.3} {speedup:>7.2}x {overhead:>15}")?;
         }
         for reason in &self.left_out {
-            writeln!(f, "  left out: {reason}")?;
+            writeln!(f, "  left out: {}", visible(reason))?;
         }
         writeln!(f, "\n                         mean      s.d.       min       max")?;
         writeln!(f, "  one after another {}", columns(&self.sequential))?;
@@ -103,7 +104,7 @@ impl fmt::Display for Report {
         )?;
         match (&self.timeline, &self.no_traces) {
             (Some(trace), _) => draw(f, trace),
-            (None, Some(reason)) => writeln!(f, "\nNo timeline, and no slowest roll: {reason}"),
+            (None, Some(reason)) => writeln!(f, "\nNo timeline, and no slowest roll: {}", visible(reason)),
             (None, None) => Ok(()),
         }
     }
