@@ -106,6 +106,8 @@ function item(row, index) {
 
 // `ratio` is B's duration by A's.
 function change({ change, ratio }) {
+  // A difference between two short spans does not count, however large its factor.
+  if (change === "same" && (ratio > 1.5 || ratio < 1 / 1.5)) return "negligible";
   if (change !== "slower" && change !== "faster") return CHANGES[change] ?? change;
   if (!(ratio > 0)) return change;
   const factor = ratio >= 1 ? ratio : 1 / ratio;

@@ -75,7 +75,8 @@ function picture(map) {
   );
   const arrow = svg("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, markerUnits: "userSpaceOnUse", orient: "auto-start-reverse" }, svg("path", { d: "M0 0L8 4L0 8Z" }));
   const most = Math.max(...map.calls.map((call) => call.calls), 1);
-  const edges = map.calls.map((call) => edge(call, places, most));
+  const taken = [];
+  const edges = map.calls.map((call) => edge(call, places, most, taken));
   const nodes = map.services.map((service) => node(service, places.get(service.name)));
   return svg(
     "svg",
@@ -87,7 +88,7 @@ function picture(map) {
   );
 }
 
-function edge(call, places, most) {
+function edge(call, places, most, taken) {
   const [from, to] = [places.get(call.from), places.get(call.to)];
   const middle = BOX.height / 2;
   let path;
@@ -104,6 +105,9 @@ function edge(call, places, most) {
     path = `M${x1} ${y1}C${x1} ${top} ${x2} ${top} ${x2} ${y2}`;
     at = [(x1 + x2) / 2, top + 6];
   }
+  // Two labels do not lie on each other.
+  while (taken.some(([x, y]) => Math.abs(x - at[0]) < 70 && Math.abs(y - at[1]) < 12)) at[1] -= 13;
+  taken.push(at);
   const line = svg("path", { class: call.failed > 0 ? "edge failed" : "edge", d: path, "stroke-width": 1 + (2 * call.calls) / most, "marker-end": "url(#arrow)" });
   line.append(svg("title", {}, sentence(call)));
   const text = svg("text", { class: "small edge-text", x: at[0], y: at[1], "text-anchor": "middle" }, `${call.calls.toLocaleString("en")} · ${duration(call.median)}`);
