@@ -13,6 +13,7 @@ mod limits;
 mod list;
 mod map;
 mod pages;
+mod python;
 mod query_cost;
 mod search;
 mod startup;
