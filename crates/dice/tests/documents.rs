@@ -187,7 +187,7 @@ fn diffs_of_contributing_can_be_applied_one_after_the_other() {
 
 #[test]
 fn recipes_of_the_justfile_are_commands_of_the_documents() {
-    let documents = read("README.md") + &read("QUICK-START.md");
+    let documents = read("README.md") + read("QUICK-START.md").as_str();
     let justfile = read("justfile");
     let recipes = justfile.lines().filter_map(|line| line.strip_prefix("    ")).filter(|line| !line.starts_with('@'));
     let recipes: Vec<_> = recipes.map(|line| line.split("{{").next().unwrap().trim()).collect();

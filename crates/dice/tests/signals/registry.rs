@@ -158,7 +158,7 @@ fn log_events(groups: &[Value]) -> Vec<Vec<String>> {
                 (None, "double") if name == "duration" => " (s)".to_owned(),
                 _ => String::new(),
             };
-            name.to_owned() + &note
+            format!("{name}{note}")
         };
         let mut fields = list(&event["attributes"]).map(field).collect::<Vec<_>>().join(", ");
         if let Some(note) = event["annotations"]["note"].as_str() {
