@@ -7,57 +7,17 @@
 #[path = "common/mod.rs"]
 mod common;
 
-use std::io::ErrorKind;
-use std::process::Command;
-use std::time::Duration;
-
 use serde_json::json;
-use test_support::{PATIENCE, Process, eventually, http, skip};
+use test_support::browser::INTERVAL;
+use test_support::{PATIENCE, eventually, http};
+use thirtyfour::BrowserLogEntry;
 use thirtyfour::prelude::*;
-use thirtyfour::{BrowserLogEntry, ChromeCapabilities, LoggingPrefsLogLevel};
 
 use common::launch;
 
-/// Starts chromedriver, and returns its address.
-fn driver() -> Result<(Process, String), String> {
-    let mut command = Command::new("chromedriver");
-    command.arg("--port=0");
-    let driver = Process::spawn(command).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => "chromedriver is not installed".to_owned(),
-        _ => format!("chromedriver: {error}"),
-    })?;
-    let port =
-        |line: &str| line.split_once("successfully on port ").map(|(_, port)| port.trim_end_matches('.').to_owned());
-    let line = driver.wait_for(|line| port(line).is_some());
-    Ok((driver, format!("http://127.0.0.1:{}", port(&line).unwrap_or_default())))
-}
-
 /// What `visit` returns from its way through the pages; none where there is no browser.
 fn browse<T>(javascript: bool, visit: impl AsyncFnOnce(&WebDriver) -> WebDriverResult<T>) -> Option<T> {
-    let (_driver, url) = skip::unless(driver(), "REQUIRE_BROWSER")?;
-    http::tls();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let started = WebDriver::new(&url, capabilities(javascript).unwrap()).await;
-        let started = started.map_err(|error| format!("the browser does not start: {error}"));
-        let browser = skip::unless(started, "REQUIRE_BROWSER")?;
-        let seen = visit(&browser).await;
-        browser.quit().await.unwrap();
-        Some(seen.unwrap())
-    })
-}
-
-fn capabilities(javascript: bool) -> WebDriverResult<ChromeCapabilities> {
-    let mut capabilities = DesiredCapabilities::chrome();
-    for flag in ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900"] {
-        capabilities.add_arg(flag)?;
-    }
-    if !javascript {
-        let off = json!({"profile.managed_default_content_settings.javascript": 2});
-        capabilities.add_experimental_option("prefs", off)?;
-    }
-    capabilities.set_browser_log_level(LoggingPrefsLogLevel::All)?;
-    Ok(capabilities)
+    test_support::browser::browse(javascript, async |browser| visit(&browser.0).await)
 }
 
 /// What the page shows of a roll.
@@ -91,8 +51,6 @@ async fn roll(browser: &WebDriver, page: &str, times: usize) -> WebDriverResult<
         link: link.prop("href").await?.unwrap_or_default(),
     })
 }
-
-const INTERVAL: Duration = Duration::from_millis(50);
 
 async fn wait_for(browser: &WebDriver, css: &str) -> WebDriverResult<WebElement> {
     browser.query(By::Css(css)).wait(PATIENCE, INTERVAL).first().await
