@@ -15,7 +15,7 @@ pub(crate) struct Failures<'a> {
     groups: &'a [Group],
     /// Those that failed the root, through failed spans only.
     fatal: Vec<&'a Failure>,
-    handled: Vec<&'a Failure>,
+    others: Vec<&'a Failure>,
     /// Failed spans above the fatal ones.
     above: usize,
 }
@@ -28,8 +28,8 @@ impl<'a> Failures<'a> {
             branch.insert(i);
             pending.extend(tree.children[i].iter().filter(|&&child| tree.spans[child].failed));
         }
-        let (fatal, handled): (Vec<_>, Vec<_>) = errors.iter().partition(|failure| branch.contains(&failure.span));
-        Self { tree, root, groups, above: branch.len() - fatal.len(), fatal, handled }
+        let (fatal, others): (Vec<_>, Vec<_>) = errors.iter().partition(|failure| branch.contains(&failure.span));
+        Self { tree, root, groups, above: branch.len() - fatal.len(), fatal, others }
     }
 
     /// Why the root failed, or was not finished.
@@ -40,13 +40,37 @@ impl<'a> Failures<'a> {
         }
         if self.tree.cancelled[self.root] {
             let after = duration(root.duration());
-            let others = self.tree.cancelled.iter().filter(|&&cancelled| cancelled).count() - 1;
-            let others = if others == 0 { String::new() } else { format!(", and {} with it", spans(others)) };
+            let others = self.cancelled().map(|others| format!(", and with it {others}")).unwrap_or_default();
             return Some(format!("the client went away after {after}, so {} was cancelled{others}", named(root)));
         }
+        let status = self.refused()?;
+        let refused = format!("{} refused {} {}", name(&root.service), name(&root.name), refusal(status));
+        Some(match self.others.first().map(|first| self.in_words(first.span)) {
+            Some(Why::Known(why)) => format!("{why}, so {refused}"),
+            _ => refused,
+        })
+    }
+
+    /// The status with which the root refused its request.
+    fn refused(&self) -> Option<&'a str> {
+        let root = &self.tree.spans[self.root];
         let status = root.attribute("http.response.status_code")?;
         let refused = status.len() == 3 && status.starts_with('4') && root.kind == Kind::Server;
-        refused.then(|| format!("{} refused {}: {}", name(&root.service), name(&root.name), refusal(status)))
+        (refused && !root.failed && !self.tree.cancelled[self.root]).then_some(status)
+    }
+
+    /// What was cancelled below the root: `6 of 10 rolls`, or `three spans`.
+    fn cancelled(&self) -> Option<String> {
+        let cancelled = |i: usize| self.tree.cancelled[i];
+        let below = (0..self.tree.spans.len()).filter(|&i| i != self.root && cancelled(i));
+        let deepest = |&i: &usize| !self.tree.children[i].iter().any(|&child| cancelled(child));
+        let (count, deepest) = (below.clone().count(), below.filter(deepest).collect::<Vec<_>>());
+        let group = self.groups.iter().find(|group| deepest.iter().all(|i| group.members.contains(i)));
+        match (group, count) {
+            (_, 0) => None,
+            (Some(group), _) => Some(format!("{} of {}", deepest.len(), calls(group))),
+            (None, count) => Some(spans(count)),
+        }
     }
 
     fn failed(&self, first: &Failure) -> String {
@@ -80,33 +104,37 @@ impl<'a> Failures<'a> {
 
     /// Failures that did not fail the root, and what was cancelled below it.
     pub(crate) fn without_harm(&self) -> Option<String> {
-        let handled = self.handled.first().map(|first| {
-            let same =
-                |other: &&Failure| (&other.service, starred(&other.name)) == (&first.service, starred(&first.name));
-            let what = match (self.handled.len(), self.in_words(first.span)) {
-                (1, Why::Known(why)) => why,
-                (1, Why::Says(why)) => with_reason(&named(&self.tree.spans[first.span]), &why),
-                (n, _) if self.handled.iter().all(same) => {
-                    format!("{n} × {} of {}", name(&starred(&first.name)), name(&first.service))
-                }
-                _ => format!("the first in {}", named(&self.tree.spans[first.span])),
-            };
-            match self.handled.len() {
-                1 => format!("one failure was handled: {what}"),
-                n => format!("{} failures were handled: {what}", number(n)),
-            }
-        });
-        let cancelled = self.tree.cancelled.iter().filter(|&&cancelled| cancelled).count();
-        let cancelled = match cancelled {
-            0 => None,
-            _ if self.tree.cancelled[self.root] => None,
-            1 => Some("one span was cancelled because nobody waited for it any more".to_owned()),
-            n => Some(format!("{} were cancelled because nobody waited for them any more", spans(n))),
+        let cancelled = self.cancelled().filter(|_| !self.tree.cancelled[self.root]);
+        let were = |what: &str| if what.starts_with("one ") || what.starts_with("1 ") { "was" } else { "were" };
+        let cancelled = cancelled.map(|what| format!("{what} {} cancelled, as nobody waited any more", were(&what)));
+        let clauses: Vec<String> = self.other_failures().into_iter().chain(cancelled).collect();
+        (!clauses.is_empty()).then(|| clauses.join("; "))
+    }
+
+    fn other_failures(&self) -> Option<String> {
+        // The cause of a refusal has been told.
+        let first = self.others.first().filter(|_| self.refused().is_none())?;
+        let root_did_well = self.fatal.is_empty() && !self.tree.cancelled[self.root];
+        let (one, many) = match root_did_well {
+            true => ("one failure was handled", "failures were handled"),
+            false => ("one other span failed", "other spans failed"),
         };
-        match (handled, cancelled) {
-            (Some(handled), Some(cancelled)) => Some(format!("{handled}; {cancelled}")),
-            (handled, cancelled) => handled.or(cancelled),
-        }
+        let same = |other: &&Failure| (&other.service, starred(&other.name)) == (&first.service, starred(&first.name));
+        let group =
+            self.groups.iter().find(|group| self.others.iter().all(|other| group.members.contains(&other.span)));
+        Some(match (self.others.len(), group, self.in_words(first.span)) {
+            (n, Some(group), why) if n > 1 => {
+                let failed =
+                    format!("{n} of {} failed{}", calls(group), if root_did_well { ", which was handled" } else { "" });
+                with_reason(&failed, &why.into_text())
+            }
+            (1, _, Why::Known(why)) => format!("{one}: {why}"),
+            (1, _, Why::Says(why)) => with_reason(&format!("{one}: {}", named(&self.tree.spans[first.span])), &why),
+            (n, _, _) if self.others.iter().all(same) => {
+                format!("{} {many}: {n} × {} of {}", number(n), name(&starred(&first.name)), name(&first.service))
+            }
+            (n, ..) => format!("{} {many}, the first in {}", number(n), named(&self.tree.spans[first.span])),
+        })
     }
 
     /// Why this span failed.
@@ -130,7 +158,9 @@ impl<'a> Failures<'a> {
             return Why::Known(format!("{} panicked", named(span)));
         }
         match (callee, status) {
-            (Some(callee), Some("429")) => Why::Known(format!("{callee} refused the call: {}", refusal("429"))),
+            (Some(callee), Some("429")) => {
+                Why::Known(format!("{callee} refused {} {}", name(&span.service), refusal("429")))
+            }
             (Some(callee), Some(status)) if status.starts_with(['4', '5']) => {
                 Why::Known(format!("{callee} answered {} with {status}", name(&span.service)))
             }
@@ -172,6 +202,14 @@ enum Why {
     Says(String),
 }
 
+impl Why {
+    fn into_text(self) -> String {
+        match self {
+            Why::Known(text) | Why::Says(text) => text,
+        }
+    }
+}
+
 /// The span's own words about its failure.
 fn reason(span: &Span) -> String {
     let exception = span.attribute("exception.message").or_else(|| span.attribute("exception.type"));
@@ -185,8 +223,8 @@ fn with_reason(what: &str, why: &str) -> String {
 
 fn refusal(status: &str) -> String {
     match status {
-        "429" => "a limit was reached (429)".to_owned(),
-        status => format!("status {status}"),
+        "429" => "because a limit was reached (429)".to_owned(),
+        status => format!("with {status}"),
     }
 }
 

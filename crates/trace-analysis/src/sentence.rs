@@ -72,9 +72,13 @@ impl<'a> Story<'a> {
     /// The group that ran at the same time, gained by it, and took at least half of the time.
     fn batch(&self) -> Option<&'a Group> {
         let half = self.tree.duration().div_ceil(2);
-        let finished = |group: &Group| !group.members.iter().any(|&i| self.tree.cancelled[i]);
-        let batch = |&&(weight, group): &&(u64, &Group)| weight >= half && group.gained() && finished(group);
+        let batch = |&&(weight, group): &&(u64, &Group)| weight >= half && group.gained() && self.finished(group);
         self.groups.iter().find(batch).map(|&(_, group)| group)
+    }
+
+    /// Without the durations that cancelled ones would have had, nothing is known of a gain.
+    fn finished(&self, group: &Group) -> bool {
+        !group.members.iter().any(|&i| self.tree.cancelled[i])
     }
 
     /// The batch, or the group with most of the critical path.
@@ -99,18 +103,11 @@ impl<'a> Story<'a> {
     fn groups_that_matter(&self, batch: Option<&Group>) -> Option<String> {
         let told = |group: &Group| batch.is_some_and(|batch| std::ptr::eq(batch, group));
         let least = self.tree.duration().div_ceil(20).max(1);
-        let matters = |&&(weight, group): &&(u64, &Group)| weight >= least && group.count >= 3 && !told(group);
+        let large = |&(weight, group): &(u64, &Group)| weight >= least && group.count >= 3;
+        let matters = |of: &&(u64, &Group)| large(of) && !told(of.1) && self.finished(of.1);
         let matter = self.groups.iter().filter(matters).take(MOST_GROUPS);
-        let clauses: Vec<String> = matter.map(|&(_, group)| self.how_it_ran(group)).collect();
+        let clauses: Vec<String> = matter.map(|&(_, group)| how_it_ran(group)).collect();
         (!clauses.is_empty()).then(|| clauses.join("; "))
-    }
-
-    fn how_it_ran(&self, group: &Group) -> String {
-        // Without the durations that cancelled ones would have had, nothing is known of a gain.
-        match group.members.iter().filter(|&&i| self.tree.cancelled[i]).count() {
-            0 => how_it_ran(group),
-            cancelled => format!("{cancelled} of {} were cancelled", calls(group)),
-        }
     }
 
     fn flags(&self) -> Vec<String> {
@@ -118,6 +115,9 @@ impl<'a> Story<'a> {
         let mut flags = Vec::new();
         match tree.missing_parents {
             0 => {}
+            1 if tree.roots.len() == 1 => {
+                flags.push(format!("the span that called {} is missing", name(&tree.spans[self.root].name)));
+            }
             1 => flags.push("the parent of one span is missing".to_owned()),
             n => flags.push(format!("the parents of {} are missing", spans(n))),
         }

@@ -99,8 +99,8 @@ pub fn duration(nanoseconds: u64) -> String {
         _ => (nanoseconds as f64 / 1e9, "s"),
     };
     match value {
-        ..1.0 => format!("{value:.2} {unit}"),
-        1.0..10.0 => format!("{value:.1} {unit}"),
+        ..0.995 => format!("{value:.2} {unit}"),
+        0.995..9.95 => format!("{value:.1} {unit}"),
         _ => format!("{value:.0} {unit}"),
     }
 }
@@ -140,8 +140,10 @@ mod tests {
 
     #[test]
     fn durations_have_two_significant_digits() {
-        let said = [0, 999, 1_500, 20_000, 7 * MS, 99 * MS, 100 * MS, 963 * MS, 5_400 * MS, 61_000 * MS].map(duration);
-        assert_eq!(said, ["0 ns", "999 ns", "1.5 µs", "20 µs", "7.0 ms", "99 ms", "0.10 s", "0.96 s", "5.4 s", "61 s"]);
+        let said = [0, 999, 1_500, 20_000, 7 * MS, 99 * MS, 100 * MS, 963 * MS, 999 * MS, 5_400 * MS, 61_000 * MS];
+        let expected =
+            ["0 ns", "999 ns", "1.5 µs", "20 µs", "7.0 ms", "99 ms", "0.10 s", "0.96 s", "1.0 s", "5.4 s", "61 s"];
+        assert_eq!(said.map(duration), expected);
     }
 
     #[test]

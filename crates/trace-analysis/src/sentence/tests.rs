@@ -41,7 +41,7 @@ fn failed_rolls_of_a_batch_are_the_cause_and_come_first() {
     spans[4] = failed("Die 'risky' failed!", spans[4].clone());
     assert_eq!(
         say(spans.clone()),
-        format!("{GAIN}. {SHARE} Two failures were handled: 2 × async_roll_* of dice-roller.")
+        format!("{GAIN}. {SHARE} 2 of 10 rolls failed, which was handled: Die 'risky' failed.")
     );
     spans[0] = failed("Async roll batch failed: rolls 2, 3 of 10", spans[0].clone());
     assert_eq!(
@@ -165,10 +165,26 @@ fn open_breaker_panic_and_limits_have_their_own_words() {
         "{}",
         say(spans)
     );
+    let mut spans = chain(failed(
+        "status 404",
+        with(
+            &[("http.response.status_code", "404"), ("peer.service", "die-service")],
+            client("dice-roller", span(4, 3, 5, 9)),
+        ),
+    ));
+    spans[0] = with(&[("http.response.status_code", "404")], Span { failed: false, ..spans[0].clone() });
+    (spans[1].failed, spans[2].failed) = (false, false);
+    assert!(
+        say(spans.clone()).starts_with(
+            "die-service answered dice-roller with 404, so frontend refused GET /roll with 404. GET /roll of"
+        ),
+        "{}",
+        say(spans)
+    );
     let limited = with(&[("http.response.status_code", "429")], server("frontend", "GET /roll", span(1, 0, 0, MS)));
     assert_eq!(
         say(vec![limited]),
-        "frontend refused GET /roll: a limit was reached (429). GET /roll of frontend took 100 % of the 1.0 ms."
+        "frontend refused GET /roll because a limit was reached (429). GET /roll of frontend took 100 % of the 1.0 ms."
     );
 }
 
@@ -180,15 +196,11 @@ fn cancelled_batch_says_that_the_client_went_away_and_claims_no_gain() {
     assert_eq!(
         say(spans.clone()),
         format!(
-            "The client went away after 0.96 s, so GET /roll-async of dice-roller was cancelled, and two spans with it. {SHARE} 2 of 10 rolls were cancelled."
+            "The client went away after 0.96 s, so GET /roll-async of dice-roller was cancelled, and with it 2 of 10 rolls. {SHARE}"
         )
     );
     spans[0].attributes.clear();
-    assert!(
-        say(spans.clone()).ends_with("Two spans were cancelled because nobody waited for them any more."),
-        "{}",
-        say(spans)
-    );
+    assert!(say(spans.clone()).ends_with("2 of 10 rolls were cancelled, as nobody waited any more."), "{}", say(spans));
 }
 
 #[test]
