@@ -6,17 +6,22 @@
 //! Reading order: `config.rs` (what one can set), `services.rs` (the table of services), `system.rs` (their addresses and
 //! environment), `port_owner.rs`, `supervisor.rs` (start, watch, stop), `child.rs` (one process), `ready.rs`, `welcome.rs` (what a person
 //! reads first), `output.rs`, `log_line.rs` and `sort.rs` (the log lines of all). `dice doctor` is the crate `doctor`.
+//! `show.rs` and `compare.rs` show traces (`trace_source.rs` reads them, `terminal.rs` draws them).
 
 mod child;
+mod compare;
 mod config;
 mod log_line;
 mod output;
 mod port_owner;
 mod ready;
 mod services;
+mod show;
 mod sort;
 mod supervisor;
 mod system;
+mod terminal;
+mod trace_source;
 mod welcome;
 
 use std::process::ExitCode;
@@ -54,6 +59,8 @@ enum Role {
     GenerateTraffic(Box<traffic_gen::generate::Config>),
     AsyncPerformance(Box<traffic_gen::performance::Config>),
     Doctor(Box<doctor::Config>),
+    Show(Box<show::Config>),
+    Compare(Box<compare::Config>),
 }
 
 fn main() -> ExitCode {
@@ -62,7 +69,7 @@ fn main() -> ExitCode {
     service::settings::start(run)
 }
 
-fn run(dice: Dice) -> anyhow::Result<()> {
+fn run(dice: Dice) -> anyhow::Result<ExitCode> {
     if dice.role.is_some() {
         supervisor::release_signals()?;
     }
@@ -78,5 +85,8 @@ fn run(dice: Dice) -> anyhow::Result<()> {
         Some(Role::GenerateTraffic(config)) => traffic_gen::generate::run(*config),
         Some(Role::AsyncPerformance(config)) => traffic_gen::performance::run(*config),
         Some(Role::Doctor(config)) => doctor::run(&config, &services::FOR_DOCTOR),
+        Some(Role::Show(config)) => return Ok(show::run(&config)),
+        Some(Role::Compare(config)) => return Ok(compare::run(&config)),
     }
+    .map(|()| ExitCode::SUCCESS)
 }

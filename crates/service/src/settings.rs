@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::process::ExitCode;
+use std::process::{ExitCode, Termination};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, CommandFactory, FromArgMatches};
@@ -68,14 +68,14 @@ impl PortOffset {
 
 /// Reads the settings of `C` from flags and environment, calls `run`, and reports what went wrong.
 ///
-/// Exit status: 0 after a clean stop, 1 when `run` failed, 2 when a setting was not valid.
-pub fn start<C: CommandFactory + FromArgMatches>(run: fn(C) -> anyhow::Result<()>) -> ExitCode {
+/// Exit status: 0 after a clean stop (or what `run` returns), 1 when `run` failed, 2 when a setting was not valid.
+pub fn start<C: CommandFactory + FromArgMatches, T: Termination>(run: fn(C) -> anyhow::Result<T>) -> ExitCode {
     let config = match parse::<C>(std::env::args_os()) {
         Ok(config) => config,
         Err(error) => return report(&error),
     };
     match run(config) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(done) => done.report(),
         // A check that needs several settings.
         Err(error) if error.is::<clap::Error>() => error.downcast_ref().map_or(ExitCode::FAILURE, report),
         Err(error) => {

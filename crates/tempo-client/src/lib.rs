@@ -4,8 +4,11 @@
 //! [`SEARCH_PATH`]; the body of the one deserializes into a [`Trace`], that of the other is for [`parse_search`].
 //!
 //! Tempo writes OTLP in protobuf's JSON: ids in base64, 64-bit integers as texts, and nothing where a field has its
-//! default. The caller gets ids in hex, as log lines and headers have them, and plain numbers.
+//! default. The caller gets ids in hex, as log lines and headers have them, and plain numbers. [`read_file`] reads the
+//! traces of a file in OTLP's own JSON, and [`Trace::analysed`] makes of a trace what the crate `trace-analysis` needs.
 
+mod analysed;
+mod file;
 mod json;
 
 use std::collections::BTreeMap;
@@ -14,6 +17,7 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use file::{FileError, MAX_FILE, MAX_SPANS, parse_file, read_file};
 pub use json::parse_search;
 
 /// Where the search is.
@@ -39,11 +43,14 @@ pub struct Trace {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Span {
+    /// 32 hex digits.
+    #[serde(rename = "traceId", deserialize_with = "json::trace_id")]
+    pub trace_id: String,
     /// 16 hex digits.
-    #[serde(rename = "spanId", deserialize_with = "json::hex")]
+    #[serde(rename = "spanId", deserialize_with = "json::span_id")]
     pub id: String,
     /// 16 hex digits; empty for a root.
-    #[serde(rename = "parentSpanId", deserialize_with = "json::hex")]
+    #[serde(rename = "parentSpanId", deserialize_with = "json::span_id")]
     pub parent_id: String,
     /// Its name.
     pub name: String,
@@ -84,21 +91,19 @@ pub struct Event {
 #[serde(default)]
 pub struct Status {
     /// Its code.
+    #[serde(deserialize_with = "json::status_code")]
     pub code: StatusCode,
     /// The description of an error.
     pub message: String,
 }
 
 /// The code of a status.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[allow(missing_docs)] // OpenTelemetry's names
 pub enum StatusCode {
     #[default]
-    #[serde(rename = "STATUS_CODE_UNSET")]
     Unset,
-    #[serde(rename = "STATUS_CODE_OK")]
     Ok,
-    #[serde(rename = "STATUS_CODE_ERROR")]
     Error,
 }
 
