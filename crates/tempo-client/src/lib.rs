@@ -71,6 +71,8 @@ pub struct Span {
     pub attributes: BTreeMap<String, Value>,
     /// In the order in which they were added.
     pub events: Vec<Event>,
+    /// The spans that it links to.
+    pub links: Vec<Link>,
     /// Its status.
     pub status: Status,
 }
@@ -84,6 +86,18 @@ pub struct Event {
     /// As those of a span.
     #[serde(deserialize_with = "json::attributes")]
     pub attributes: BTreeMap<String, Value>,
+}
+
+/// A link to another span, of the same trace or not.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Link {
+    /// 32 hex digits.
+    #[serde(rename = "traceId", deserialize_with = "json::trace_id")]
+    pub trace_id: String,
+    /// 16 hex digits.
+    #[serde(rename = "spanId", deserialize_with = "json::span_id")]
+    pub span_id: String,
 }
 
 /// The status of a span.
@@ -182,6 +196,11 @@ impl Client {
         read.await.map_err(|error| Error { base: self.base.clone(), source: error.without_url() })
     }
 }
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 #[cfg(test)]
 mod tests {

@@ -55,3 +55,8 @@ pub use report::{Flags, Report};
 pub use span::{Kind, READ_ATTRIBUTES, Span, SpanId};
 pub use tree::Tree;
 pub use words::{calls, duration};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
