@@ -1,13 +1,14 @@
 //! The real app, with the real die-service: what it answers, and what it tells about each answer.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use opentelemetry::trace::{SpanKind, Status};
+use opentelemetry::trace::Status;
 use opentelemetry_sdk::trace::SpanData;
 use serde_json::json;
 use telemetry::testing::attribute;
+use trace_check::Kind;
 
-use crate::common::{TestService, eventually, get, get_json, start};
+use crate::common::{TestService, eventually, get, get_json, start, trace};
 
 /// The server span of dice-roller; die-service's has another route.
 async fn server_span(service: &TestService, name: &str) -> SpanData {
@@ -39,11 +40,11 @@ async fn one_roll_is_a_trace_of_three_spans_here_with_its_facts_on_the_server_sp
 
     let server = server_span(&service, "GET /roll").await;
     let client = service.span("GET").await.unwrap();
-    let dice = service.span("GET /dice").await.unwrap();
-    assert_eq!(service.spans().len(), 3);
-    assert_eq!(client.parent_span_id, server.span_context.span_id());
-    assert_eq!(dice.parent_span_id, client.span_context.span_id());
-    assert_eq!((server.span_kind.clone(), client.span_kind.clone()), (SpanKind::Server, SpanKind::Client));
+    let trace = trace(&service);
+    trace.whole().spans(3).one_root();
+    trace.span("GET /roll").kind(Kind::Server).root();
+    trace.span("GET").kind(Kind::Client).parent("GET /roll");
+    trace.span("GET /dice").parent("GET");
     for (name, value) in [
         ("die.type", "fair"),
         ("die.faces", "[1,2,3,4,5,6]"),
@@ -81,34 +82,21 @@ async fn a_batch_is_n_overlapping_children_of_the_server_span() {
     assert_eq!(body["total"], faces.iter().sum::<i64>());
 
     let server = server_span(&service, "GET /roll-async").await;
-    assert_eq!(service.spans().len(), 13, "server, client, die-service, ten rolls");
-    let rolls = rolls_of(&service);
-    assert_eq!(rolls.len(), 10);
-    for (index, (roll, face)) in rolls.iter().zip(&faces).enumerate() {
-        assert_eq!(roll.name, format!("async_roll_{index}"));
-        assert_eq!(roll.parent_span_id, server.span_context.span_id());
-        assert_eq!(roll.span_kind, SpanKind::Internal);
-        assert_eq!(attribute(roll, "die.result"), face.to_string(), "rolls are answered in index order");
-        assert_eq!((attribute(roll, "die.type"), attribute(roll, "die.error")), ("fair".into(), "false".into()));
+    let trace = trace(&service);
+    trace.whole().spans(13).one_root(); // server, client, die-service, ten rolls
+    let batch = trace.span("GET /roll-async").exactly_once();
+    let rolls = batch.children("async_roll_*").kind(Kind::Internal).count(10);
+    let rolls = rolls.attribute("die.type", "fair").attribute("die.error", false).all_overlap();
+    for (index, face) in faces.iter().enumerate() {
+        // Rolls are answered in index order.
+        batch.children(&format!("async_roll_{index}")).exactly_once().attribute("die.result", *face);
     }
-    // By the spans' own clocks: all ten had begun before the first one ended.
-    let last_start = rolls.iter().map(|roll| roll.start_time).max().unwrap();
-    let first_end = rolls.iter().map(|roll| roll.end_time).min().unwrap();
-    assert!(last_start <= first_end, "the rolls do not overlap");
-    // And the batch took as long as its slowest roll, to within a small part of it.
-    let took = |span: &SpanData| span.end_time.duration_since(span.start_time).unwrap();
-    let slowest = rolls.iter().map(took).max().unwrap();
-    let sum: Duration = rolls.iter().map(took).sum();
-    assert!(took(&server) < sum / 2, "{:?} for a sum of {sum:?}", took(&server));
-    assert!(took(&server) >= slowest);
-
-    for (name, value) in [("async.batch_size", "10"), ("async.concurrency", "10"), ("die.type", "fair")] {
-        assert_eq!(attribute(&server, name), value, "{name}");
-    }
-    assert_eq!(attribute(&server, "async.total_result"), body["total"].to_string());
-    let order: Vec<SystemTime> = server.events.iter().map(|event| event.timestamp).collect();
-    assert!(order.len() == 10 && order.is_sorted());
-    assert!(server.events.iter().all(|event| event.name == "roll completed"));
+    // The batch took as long as its slowest roll, to within a small part of it.
+    let batch = batch.takes(..0.5, &rolls.sum()).takes(1.0.., &rolls.longest());
+    let batch =
+        batch.attribute("async.batch_size", 10).attribute("async.concurrency", 10).attribute("die.type", "fair");
+    batch.attribute("async.total_result", body["total"].clone()).events("*", 10).events("roll completed", 10);
+    assert!(server.events.is_sorted_by_key(|event| event.timestamp));
 }
 
 #[tokio::test]
@@ -170,9 +158,10 @@ async fn a_failed_roll_fails_the_batch_and_the_others_still_finish() {
 
     assert!(matches!(&server.status, Status::Error { description } if description == detail), "{:?}", server.status);
     assert_eq!(attribute(&server, "error.type"), "500");
-    for roll in &rolls {
-        assert_eq!(matches!(roll.status, Status::Error { .. }), attribute(roll, "die.error") == "true");
-    }
+    let trace = trace(&service);
+    trace.span("async_roll_*").with("die.error", true).failed();
+    trace.span("async_roll_*").with("die.error", false).not_failed();
+    trace.whole().errors_are_explained();
     let n = failed.len() as f64;
     assert_eq!(service.metric(r#"async_rolls_total{die_type="extreme",result="error"}"#), Some(n));
     assert_eq!(service.metric(r#"async_rolls_total{die_type="extreme",result="success"}"#), Some(20.0 - n));
@@ -232,18 +221,14 @@ async fn a_seed_makes_batches_repeatable() {
 
 #[tokio::test]
 async fn concurrency_draws_a_staircase_or_waves() {
-    /// Most rolls under way at the same moment, by their own clocks.
-    fn peak(rolls: &[SpanData]) -> usize {
-        let under_way = |at| rolls.iter().filter(|roll| roll.start_time <= at && at < roll.end_time).count();
-        rolls.iter().map(|roll| under_way(roll.start_time)).max().unwrap()
-    }
-    for (concurrency, expected) in [(1, 1), (3, 3), (6, 6)] {
+    for concurrency in [1, 3, 6] {
         let service = start(&["--roll-delay-max-ms=60"]).await;
         let path = format!("/roll-async?die=fair&times=6&concurrency={concurrency}");
         assert_eq!(get_json(&service, &path).await.0, 200);
-        let server = server_span(&service, "GET /roll-async").await;
-        assert_eq!(attribute(&server, "async.concurrency"), concurrency.to_string());
-        assert_eq!(peak(&rolls_of(&service)), expected);
+        server_span(&service, "GET /roll-async").await;
+        let trace = trace(&service);
+        trace.span("GET /roll-async").attribute("async.concurrency", concurrency);
+        trace.span("async_roll_*").count(6).peak_concurrency(concurrency);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use dice_roller::{AppState, Config, app};
+use trace_check::Trace;
 
 pub(crate) use test_support::service::{TestService, eventually, get, get_json, serve};
 
@@ -23,6 +24,11 @@ pub(crate) async fn start_beside(die_service_url: &str, flags: &[&str]) -> TestS
         Ok(app(AppState::new(&config, service)?, service))
     })
     .await
+}
+
+/// The spans so far, of dice-roller and of the die-service beside it.
+pub(crate) fn trace(service: &TestService) -> Trace {
+    Trace::from_memory("dice-roller", service.spans())
 }
 
 fn config(flags: &[&str]) -> Config {

@@ -26,25 +26,19 @@ fn rolls(trace: &Trace) -> Vec<&Span> {
     (0..10).map(|index| trace.one(&format!("async_roll_{index}"), "INTERNAL", "dice-roller")).collect()
 }
 
-/// The most rolls that were under way at the same time.
-fn at_once(rolls: &[&Span]) -> usize {
-    let under_way = |at: u64| rolls.iter().filter(|roll| roll.start <= at && at < roll.end).count();
-    rolls.iter().map(|roll| under_way(roll.start)).max().unwrap()
-}
-
 #[test]
 fn concurrency_of_one_runs_rolls_one_after_another() {
     let (_, trace) = batch("die=fair&concurrency=1");
-    let rolls = rolls(&trace);
-    assert!(rolls.is_sorted_by(|one, next| one.end <= next.start), "{rolls:?}");
-    assert_eq!(trace.one("GET /roll-async", "SERVER", "dice-roller").attributes["async.concurrency"], 1);
+    let trace = trace_check::Trace::from(trace);
+    trace.span("async_roll_*").count(10).one_after_another().begin_in_sequence_of("async.roll_index");
+    trace.span("GET /roll-async").service("dice-roller").attribute("async.concurrency", 1);
 }
 
 #[test]
 fn concurrency_of_five_keeps_five_rolls_running() {
     let (_, trace) = batch("die=fair&concurrency=5");
     let rolls = rolls(&trace);
-    assert_eq!(at_once(&rolls), 5);
+    trace_check::Trace::from(trace.clone()).span("async_roll_*").count(10).peak_concurrency(5);
     let first_end = rolls[..5].iter().map(|roll| roll.end).min().unwrap();
     assert!(rolls[..5].iter().all(|roll| roll.start < first_end), "the first wave begins together");
     assert!(rolls[5..].iter().all(|roll| roll.start >= first_end), "the second begins as the first ends");
@@ -54,7 +48,7 @@ fn concurrency_of_five_keeps_five_rolls_running() {
 fn best_effort_returns_successful_rolls_and_parent_has_their_order() {
     let (response, trace) = batch("die=extreme&strategy=best-effort");
     let (rolls, body) = (rolls(&trace), response.json());
-    assert_eq!(at_once(&rolls), 10);
+    trace_check::Trace::from(trace.clone()).span("async_roll_*").count(10).all_overlap();
     let failed: Vec<_> = (0..10).filter(|index| rolls[*index].status.code == StatusCode::Error).collect();
     assert!((1..10).contains(&failed.len()), "this seed shows nothing: {failed:?}");
     let error = "Die 'extreme' failed!";

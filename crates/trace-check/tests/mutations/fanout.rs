@@ -281,7 +281,7 @@ pub(crate) async fn early_response(fetch: Fetch) -> Rest {
         .map(|index| {
             // A child for tracing, too, would keep the span of the request open.
             let span = roll_span!(index, parent: None);
-            span.set_parent(request.clone()).unwrap();
+            span.set_parent(request.clone()).expect("a span that has not begun");
             work(index).instrument(span).boxed()
         })
         .collect();

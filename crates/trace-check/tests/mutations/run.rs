@@ -16,8 +16,9 @@ pub(crate) fn spans_of(work: impl Future<Output = ()>) -> Vec<SpanData> {
     let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("fan-out"));
     let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
-    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(work);
-    exporter.get_finished_spans().unwrap()
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(work);
+    exporter.get_finished_spans().expect("spans")
 }
 
 pub(crate) fn trace_of(work: impl Future<Output = ()>) -> Trace {
@@ -32,6 +33,7 @@ pub(crate) async fn request<R: Rolls>(batch: Batch<R>) {
     if never_ends {
         std::mem::forget(span.clone());
     }
+    #[allow(clippy::async_yields_async)] // what is left goes on after the response
     let handler = async {
         let fetches = async move {
             for _ in 0..number {
