@@ -20,11 +20,13 @@ fn is_gone(pid: &str) -> bool {
     state.is_empty() || state.contains(") Z ")
 }
 
-/// Rust's runtime ignores SIGPIPE right before `main`, and nothing before that can handle a signal.
+/// Whether the process holds SIGTERM back or handles it, which it does from the first line of its `main` on: nothing before that line can.
 fn has_main_begun(process: &Process) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or("0");
-    u64::from_str_radix(ignored.trim(), 16).unwrap() & (1 << (Signal::SIGPIPE as u32 - 1)) != 0
+    let signals = |field: &str| status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or("0");
+    let has_sigterm =
+        |field| u64::from_str_radix(signals(field).trim(), 16).unwrap() & (1 << (Signal::SIGTERM as u32 - 1)) != 0;
+    has_sigterm("SigBlk:") || has_sigterm("SigCgt:")
 }
 
 #[test]
@@ -38,6 +40,10 @@ fn sigterm_in_the_first_milliseconds_ends_all_in_order() {
         let ports = Ports::next();
         let mut launcher = dice(&["--port-offset", &ports.offset.to_string()], &[]);
         while !has_main_begun(&launcher) {
+            assert!(
+                launcher.exited().unwrap().is_none() && !launcher.text().contains("is running"),
+                "SIGTERM is not held back"
+            );
             std::thread::yield_now();
         }
         std::thread::sleep(start * step / 7);
