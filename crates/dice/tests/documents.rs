@@ -137,7 +137,7 @@ fn files_to_read_for_copying_are_about_900_lines() {
 
 #[test]
 fn reliability_names_tests_that_exist() {
-    let folders = ["crates/dice/tests/resilience", "crates/dice/tests/system"];
+    let folders = ["crates/dice/tests/resilience", "crates/dice/tests/system", "crates/trace-viewer/tests/viewer"];
     let sources = folders.into_iter().flat_map(|folder| files(&root().join(folder)));
     let tests = sources.map(|file| fs::read_to_string(file).unwrap()).collect::<String>();
     let tests: Vec<_> = tests.lines().filter_map(|line| line.strip_prefix("fn ")?.split('(').next()).collect();
