@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::UNIX_EPOCH;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use telemetry::settings::LogFormat;
@@ -32,22 +33,20 @@ pub(crate) fn start(config: &Config) -> anyhow::Result<()> {
 /// Limits a warning to one in ten seconds, so that many bad requests do not become as many log lines.
 #[derive(Default)]
 pub(crate) struct LogLimit {
-    next_second: AtomicU64,
+    last: Mutex<Option<Instant>>,
     held_back: AtomicU64,
 }
 
 impl LogLimit {
     /// `None` where the line should not be written; else how many were held back since the last one.
     pub(crate) fn due(&self) -> Option<u64> {
-        let now = std::time::SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
-        let next = self.next_second.load(Ordering::Relaxed);
-        let is_due = now >= next
-            && self.next_second.compare_exchange(next, now + 10, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if is_due {
-            return Some(self.held_back.swap(0, Ordering::Relaxed));
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| last.elapsed() < Duration::from_secs(10)) {
+            self.held_back.fetch_add(1, Ordering::Relaxed);
+            return None;
         }
-        self.held_back.fetch_add(1, Ordering::Relaxed);
-        None
+        *last = Some(Instant::now());
+        Some(self.held_back.swap(0, Ordering::Relaxed))
     }
 }
 
