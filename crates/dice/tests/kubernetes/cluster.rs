@@ -26,11 +26,17 @@ pub(crate) enum Overlay {
     Local,
     Production,
     External,
+    PrometheusOperator,
 }
 
 impl fmt::Display for Overlay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&format!("{self:?}").to_lowercase())
+        f.write_str(match self {
+            Overlay::Local => "local",
+            Overlay::Production => "production",
+            Overlay::External => "external",
+            Overlay::PrometheusOperator => "prometheus-operator",
+        })
     }
 }
 
@@ -66,7 +72,10 @@ impl Cluster {
     }
 
     pub(crate) fn all() -> Vec<Self> {
-        [Overlay::Local, Overlay::Production, Overlay::External].into_iter().map_while(Self::build).collect()
+        [Overlay::Local, Overlay::Production, Overlay::External, Overlay::PrometheusOperator]
+            .into_iter()
+            .map_while(Self::build)
+            .collect()
     }
 
     pub(crate) fn workloads(&self) -> impl Iterator<Item = Workload<'_>> {

@@ -30,7 +30,7 @@ fn every_overlay_builds_and_has_the_three_services() {
 
 #[test]
 fn every_component_is_part_of_an_overlay() {
-    let overlays = ["local", "production", "external"]
+    let overlays = ["local", "production", "external", "prometheus-operator"]
         .map(|name| text(&format!("deploy/kubernetes/overlays/{name}/kustomization.yaml")));
     let components = std::fs::read_dir(repository().join("deploy/kubernetes/components")).unwrap();
     for component in components.map(|entry| entry.unwrap().file_name().into_string().unwrap()) {

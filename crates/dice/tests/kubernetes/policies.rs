@@ -84,8 +84,8 @@ fn traced() -> Edges {
 #[test]
 fn policies_allow_the_calls_that_a_trace_shows_and_telemetry_and_nothing_else() {
     let Some(local) = Cluster::build(Overlay::Local) else { return };
-    let (production, external) =
-        (Cluster::build(Overlay::Production).unwrap(), Cluster::build(Overlay::External).unwrap());
+    let [production, external, operator] = [Overlay::Production, Overlay::External, Overlay::PrometheusOperator]
+        .map(|overlay| Cluster::build(overlay).unwrap());
     let calls = traced();
     let to_collector = crate::SERVICES.map(|(service, _)| format!("{service} otel-collector:4318"));
     let with = |more: &[&str]| -> Edges {
@@ -111,16 +111,15 @@ fn policies_allow_the_calls_that_a_trace_shows_and_telemetry_and_nothing_else() 
     assert_eq!(outside(&local), Edges::from(["dns egress kube-system".to_owned()]));
 
     assert_eq!(allowed(&production), with(&["otel-collector otel-gateway:4317", "otel-collector otel-gateway:4318"]));
-    let beyond = [
-        "dns egress kube-system",
-        "frontend-ingress ingress ingress-nginx",
-        "otel-gateway egress 0.0.0.0/0",
-        "scraping ingress monitoring",
-    ];
-    assert_eq!(outside(&production), Edges::from(beyond.map(str::to_owned)));
+    let beyond = ["dns egress kube-system", "frontend-ingress ingress ingress-nginx", "otel-gateway egress 0.0.0.0/0"];
+    let beyond = Edges::from(beyond.map(str::to_owned));
+    assert_eq!(outside(&production), beyond);
+
+    assert_eq!(allowed(&operator), allowed(&production));
+    assert_eq!(&outside(&operator) - &beyond, Edges::from(["scraping ingress monitoring".to_owned()]));
 
     assert_eq!(allowed(&external), calls);
-    let beyond = ["dns egress kube-system", "external-telemetry egress 0.0.0.0/0", "scraping ingress monitoring"];
+    let beyond = ["dns egress kube-system", "external-telemetry egress 0.0.0.0/0"];
     assert_eq!(outside(&external), Edges::from(beyond.map(str::to_owned)));
 }
 
