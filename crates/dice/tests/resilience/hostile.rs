@@ -33,7 +33,7 @@ fn malformed_requests_are_refused_with_reason() {
         let bytes = |start: &[u8], end: &[u8]| [start, end].concat();
         for (request, status) in [
             // long
-            (get(&format!("/{}", "a".repeat(100_000)), ""), 431),
+            (get(&format!("/{}", "a".repeat(100_000)), ""), 414),
             (get("/", &format!("x: {}\r\n", "a".repeat(300_000))), 431),
             (get("/", &many_headers), 431),
             (get(&format!("/{}", "a".repeat(60_000)), ""), 404),
