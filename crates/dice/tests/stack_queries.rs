@@ -65,7 +65,17 @@ fn every_expression_returns_data_after_real_traffic() {
     assert!(open.is_empty(), "no data within {PATIENCE:?} for\n{open:#?}");
 
     assert_rules_evaluate(&prometheus);
-    assert_judging_colours_are_green(&prometheus);
+    // Rates of two counters that first appeared in different scrapes differ until both fill the window of a minute.
+    let began = Instant::now();
+    loop {
+        let faults = [pending_alerts(&prometheus), panels_that_are_not_green(&prometheus)].concat();
+        if faults.is_empty() {
+            break;
+        }
+        assert!(began.elapsed() < 2 * PATIENCE, "of a healthy system, after two windows: {faults:#?}");
+        roll(&ports.frontend());
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
     assert_legends_fit(&prometheus);
     assert_rolled_faces_are_shown(&prometheus);
     assert_processor_time_has_fractions(&prometheus);
@@ -135,15 +145,25 @@ fn roll(frontend: &str) {
     }
 }
 
-/// Each rule was evaluated without an error, and none finds fault with a healthy system.
+/// Each rule was evaluated without an error.
 fn assert_rules_evaluate(prometheus: &Prometheus) {
     let groups = prometheus.get("rules", &[]);
     let rules = groups["groups"][0]["rules"].as_array().unwrap().clone();
     assert!(rules.len() >= 6, "{groups}");
     for rule in rules {
         assert_eq!(rule["health"], "ok", "{rule}");
-        assert_eq!(rule["state"], "inactive", "{rule}");
     }
+}
+
+/// Alerts that find fault with the system.
+fn pending_alerts(prometheus: &Prometheus) -> Vec<String> {
+    let groups = prometheus.get("rules", &[]);
+    let rules = groups["groups"][0]["rules"].as_array().unwrap();
+    rules
+        .iter()
+        .filter(|rule| rule["state"] != "inactive")
+        .map(|rule| format!("{}: {}", rule["name"], rule["state"]))
+        .collect()
 }
 
 fn value(sample: &Value) -> f64 {
@@ -151,8 +171,8 @@ fn value(sample: &Value) -> f64 {
 }
 
 /// The services are healthy, although requests were refused and dice failed: a panel whose colour judges says so.
-fn assert_judging_colours_are_green(prometheus: &Prometheus) {
-    let mut judged = 0;
+fn panels_that_are_not_green(prometheus: &Prometheus) -> Vec<String> {
+    let (mut judged, mut faults) = (0, Vec::new());
     for panel in panels().iter().filter(|panel| panel["type"] == "stat") {
         let steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"].as_array().unwrap();
         if steps.len() < 2 {
@@ -161,11 +181,14 @@ fn assert_judging_colours_are_green(prometheus: &Prometheus) {
         let green = steps.iter().find(|step| step["color"] == "#51cf66").unwrap()["value"].as_f64().unwrap();
         let (legend, expression) = &queries(panel)[0];
         for sample in prometheus.query(expression) {
-            assert!(value(&sample) >= green, "{} {legend}: {sample}, not {green}", panel["title"]);
             judged += 1;
+            if value(&sample) < green {
+                faults.push(format!("{} {legend}: {sample}, not {green}", panel["title"]));
+            }
         }
     }
     assert!(judged >= 5, "{judged}");
+    faults
 }
 
 /// At the bottom of a panel are two lines for its legend.
