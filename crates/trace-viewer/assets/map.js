@@ -65,7 +65,6 @@ function picture(map) {
   const placed = columns(map);
   const tallest = Math.max(...placed.map((column) => column.length));
   const width = placed.length * BOX.across - (BOX.across - BOX.width) + 2 * BOX.edge;
-  const height = tallest * BOX.down - (BOX.down - BOX.height) + 2 * BOX.edge + 20;
   const places = new Map();
   placed.forEach((column, x) =>
     column.forEach((name, y) => {
@@ -73,6 +72,8 @@ function picture(map) {
       places.set(name, { x: BOX.edge + x * BOX.across, y: BOX.edge + 20 + down });
     }),
   );
+  const below = map.calls.some((call) => skipsColumn(places.get(call.from), places.get(call.to))) ? 30 : 0;
+  const height = tallest * BOX.down - (BOX.down - BOX.height) + 2 * BOX.edge + 20 + below;
   const arrow = svg("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, markerUnits: "userSpaceOnUse", orient: "auto-start-reverse" }, svg("path", { d: "M0 0L8 4L0 8Z" }));
   const most = Math.max(...map.calls.map((call) => call.calls), 1);
   const taken = [];
@@ -88,16 +89,25 @@ function picture(map) {
   );
 }
 
+const skipsColumn = (from, to) => to.x - from.x > BOX.across;
+
 function edge(call, places, most, taken) {
   const [from, to] = [places.get(call.from), places.get(call.to)];
   const middle = BOX.height / 2;
   let path;
   let at;
-  if (to.x > from.x) {
+  if (skipsColumn(from, to)) {
+    // Below all boxes.
+    const [x1, y1, x2, y2] = [from.x + BOX.width / 2, from.y + BOX.height, to.x + BOX.width / 2, to.y + BOX.height];
+    const lowest = Math.max(...[...places.values()].map((place) => place.y)) + BOX.height + 24;
+    const control = (y) => y + (lowest - y) / 0.75;
+    path = `M${x1} ${y1}C${x1 + 30} ${control(y1)} ${x2 - 30} ${control(y2)} ${x2} ${y2}`;
+    at = [(x1 + x2) / 2, lowest - 6];
+  } else if (to.x > from.x) {
     const [x1, y1, x2, y2] = [from.x + BOX.width, from.y + middle, to.x, to.y + middle];
     path = `M${x1} ${y1}C${x1 + 40} ${y1} ${x2 - 40} ${y2} ${x2} ${y2}`;
     // Nearer to what is called: lines that start together have come apart there.
-    at = [x2 - 48, y1 + (x2 - x1 > BOX.across ? 0.97 : 0.75) * (y2 - y1) - 5];
+    at = [x2 - 48, y1 + 0.75 * (y2 - y1) - 5];
   } else {
     // Back to the left, or within a column: over the top.
     const [x1, y1, x2, y2] = [from.x + BOX.width / 2 + 12, from.y, to.x + BOX.width / 2 - 12, to.y];
