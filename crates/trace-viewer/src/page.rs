@@ -1,6 +1,6 @@
 //! The pages, static files embedded in the binary, and the JSON that they draw, which `list`, `view` and `map` make.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{Path, Query as Parameters, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -44,7 +44,7 @@ const MODULES: [(&str, &str); 11] = [
 ];
 
 /// JSON that a page draws. To make it takes time for a large trace, so that it runs where queries do.
-type Drawn = Result<Json<Value>, QueryError>;
+type Drawn = Result<Response, QueryError>;
 
 /// The pages, their assets, and the JSON that they draw.
 pub(crate) fn routes() -> Router<Arc<Store>> {
@@ -76,6 +76,13 @@ async fn trace_page(Path(id): Path<String>) -> Html<String> {
     Html(TRACE.replace("{id}", &id))
 }
 
+/// Makes the JSON of one page at a time: as a value it takes many times the memory of its text.
+fn draw(make: impl FnOnce() -> Value) -> Response {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    ([(CONTENT_TYPE, "application/json")], make().to_string()).into_response()
+}
+
 async fn traces(
     State(store): State<Arc<Store>>,
     Extension(pool): Extension<QueryPool>,
@@ -83,7 +90,7 @@ async fn traces(
 ) -> Drawn {
     // 200, as the page polls and shows what is wrong with a filter.
     let listed = move || list::list(&store, &filter).unwrap_or_else(|reason| json!({"invalid": reason}));
-    pool.run(move |_| Ok(Json(listed()))).await
+    pool.run(move |_| Ok(draw(listed))).await
 }
 
 /// The response has only what changed since.
@@ -102,8 +109,8 @@ async fn waterfall(
     Parameters(Since { since }): Parameters<Since>,
 ) -> Drawn {
     let trace = match TraceId::from_hex(&id).map(|id| store.get(id)) {
-        Err(reason) => return Ok(Json(json!({"known": false, "reason": reason}))),
-        Ok(None) => return Ok(Json(json!({"known": false}))),
+        Err(reason) => return Ok(Json(json!({"known": false, "reason": reason})).into_response()),
+        Ok(None) => return Ok(Json(json!({"known": false})).into_response()),
         Ok(Some(trace)) => trace,
     };
     let drawn = move || {
@@ -113,7 +120,7 @@ async fn waterfall(
         }
         json
     };
-    pool.run(move |_| Ok(Json(drawn()))).await
+    pool.run(move |_| Ok(draw(drawn))).await
 }
 
 /// The latest trace that started before `trace` and has a root span of the same service and name.
@@ -141,11 +148,11 @@ async fn compare(
 ) -> Drawn {
     let find = |id: &str| TraceId::from_hex(id).ok().and_then(|id| store.get(id));
     let (a, b) = (find(&a), find(&b));
-    pool.run(move |_| Ok(Json(compare_view::comparison(a.as_deref(), b.as_deref())))).await
+    pool.run(move |_| Ok(draw(|| compare_view::comparison(a.as_deref(), b.as_deref())))).await
 }
 
 async fn map_of_all(State(store): State<Arc<Store>>, Extension(pool): Extension<QueryPool>) -> Drawn {
-    pool.run(move |_| Ok(Json(map::map(&store.latest(usize::MAX))))).await
+    pool.run(move |_| Ok(draw(|| map::map(&store.latest(usize::MAX))))).await
 }
 
 async fn map_of_one(
@@ -154,7 +161,7 @@ async fn map_of_one(
     Path(id): Path<String>,
 ) -> Drawn {
     let trace = store.get(TraceId::from_hex(&id)?);
-    pool.run(move |_| Ok(Json(map::map(trace.as_slice())))).await
+    pool.run(move |_| Ok(draw(|| map::map(trace.as_slice())))).await
 }
 
 /// The spans of a trace in OTLP's JSON, as a file.
