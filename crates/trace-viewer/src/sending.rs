@@ -19,7 +19,7 @@ use hyper::body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What all responses that are being sent may take, in bytes. A larger one is sent when no other is.
-const MOST_BYTES: usize = 24 << 20;
+const MOST_BYTES: usize = 12 << 20;
 
 /// Smaller responses are always sent; the number of connections bounds them.
 const SMALL: usize = 16 << 10;
