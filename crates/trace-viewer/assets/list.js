@@ -5,8 +5,8 @@ import { addressWith, parameters, watch } from "./filters.js";
 import { acceptFiles } from "./open.js";
 
 const EVERY = 1000;
-// Ids of a search's result that are listed.
-const FOUND = 100;
+const FOLLOWS = "New ones appear by themselves.";
+const PAUSED = "Paused.";
 
 const traces = new Map();
 const items = new Map();
@@ -14,9 +14,6 @@ let ticked = [];
 let created = null;
 let revision = 0;
 let paused = false;
-// The result of the query in the address, and the revision for which it was made.
-let found = null;
-let searched = -1;
 let asked = 0;
 // Where the list was when one of its traces was opened.
 let returning = left().search === location.search ? left() : null;
@@ -24,17 +21,6 @@ let returning = left().search === location.search ? left() : null;
 async function refresh() {
   const mine = ++asked;
   const query = parameters();
-  const text = query.get("q");
-  query.delete("q");
-  if (text && searched !== revision) {
-    const now = revision;
-    const ids = await search(text);
-    if (mine !== asked) return;
-    if (ids === null) return;
-    found = ids;
-    searched = now;
-  }
-  if (text) query.set("ids", found.join(","));
   query.set("since", revision);
   const response = await getJson(`/view/traces?${query}`);
   // The filters changed meanwhile.
@@ -48,37 +34,21 @@ async function refresh() {
     if (again) return restart();
   }
   say("problem", "");
+  // Nothing changed.
+  if (!response.ids) return comeBack();
   for (const trace of response.traces) traces.set(trace.id, trace);
   const unknown = response.ids.some((id) => !traces.has(id));
   // What changed before the last response was not in the list then.
   revision = unknown ? 0 : response.revision;
-  if (text && response.revision !== searched) searched = -1;
   show(response);
   if (unknown) return refresh();
   comeBack();
-}
-
-async function search(text) {
-  if (!text.trim().startsWith("{")) {
-    say("problem", `“${text}” is neither a trace id, which has up to 32 digits of 0 to 9 and a to f, nor TraceQL, which begins with {.`);
-    return null;
-  }
-  try {
-    const response = await fetch(`/api/search?${new URLSearchParams({ q: text, limit: FOUND })}`);
-    if (response.ok) return (await response.json()).traces.map((trace) => trace.traceID);
-    say("problem", `The query is not valid: ${(await response.text()).slice(0, 500)}`);
-  } catch {
-    say("problem", LOST);
-  }
-  return null;
 }
 
 function restart() {
   traces.clear();
   items.clear();
   revision = 0;
-  searched = -1;
-  found = null;
   return refresh();
 }
 
@@ -106,7 +76,7 @@ function show({ ids, traces: changed, kept }) {
   const gone = kept.evicted > 0 ? `; ${count(kept.evicted, "older one")} dropped` : "";
   const all = `${count(kept.traces, "trace")} with ${count(kept.spans, "span")} in memory${gone}`;
   const shown = filtered ? `${count(listed.length, "trace")} with these filters, of ${all}` : listed.length < kept.traces ? `The newest ${listed.length} of ${all}` : all;
-  say("state", kept.traces === 0 ? "" : `${shown}. ${paused ? "Paused." : "New ones appear by themselves."}`);
+  say("state", kept.traces === 0 ? "" : `${shown}. ${paused ? PAUSED : FOLLOWS}`);
   byId("metrics").hidden = !kept.metrics_ignored;
   const services = new Set([...traces.values()].flatMap((trace) => trace.services));
   arrangeOptions([...services].sort());
@@ -206,8 +176,9 @@ byId("pause").addEventListener("click", (event) => {
   paused = !paused;
   event.target.textContent = paused ? "Go on" : "Pause";
   event.target.setAttribute("aria-pressed", String(paused));
-  if (paused) byId("state").textContent = byId("state").textContent.replace("New ones appear by themselves.", "Paused.");
-  else refresh();
+  const [from, to] = paused ? [FOLLOWS, PAUSED] : [PAUSED, FOLLOWS];
+  byId("state").textContent = byId("state").textContent.replace(from, to);
+  if (!paused) refresh();
 });
 
 byId("clear").addEventListener("click", () => {

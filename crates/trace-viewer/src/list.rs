@@ -1,4 +1,4 @@
-//! The list of recent traces, as JSON: which traces pass the filters of the page, and a summary of each.
+//! The list of recent traces, as JSON: which traces pass the query and the filters of the page, and a summary of each.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -7,12 +7,12 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::ids::TraceId;
 use crate::span::StoredSpan;
-use crate::store::Store;
+use crate::store::{Level, Store};
 use crate::trace::Trace;
+use crate::traceql::{Deadline, Query, TimedOut, TraceContext};
 
-/// Traces in the list; `/api/search` finds more.
+/// Traces in the list; `/api/search` finds more, for a query.
 const LISTED: usize = 100;
 
 /// Bars in the small picture of a trace.
@@ -39,36 +39,61 @@ pub(crate) struct Filter {
     hide: String,
     /// Only traces that started later than this, in milliseconds since 1970.
     after: u64,
-    /// The ids, separated by commas, that a search found: only these traces.
-    ids: Option<String>,
+    /// A query in TraceQL.
+    q: String,
 }
 
-/// The newest traces that pass the filters.
+/// The traces of the list, and the state of the store.
+pub(crate) struct Listed {
+    level: Level,
+    /// `None` where nothing changed since the page's last response.
+    traces: Option<Vec<Arc<Trace>>>,
+}
+
+/// The newest traces that pass the query and the filters.
 ///
 /// # Errors
-/// A filter is not valid.
-pub(crate) fn list(store: &Store, filter: &Filter) -> Result<Value, String> {
+/// The query or a filter is not valid, or the query takes too long: the reason.
+pub(crate) fn select(store: &Store, filter: &Filter, deadline: &Deadline) -> Result<Listed, String> {
     let test = Test::of(filter)?;
     let level = store.level();
-    let newest = match &filter.ids {
-        None => store.latest(usize::MAX),
-        Some(ids) => ids.split(',').filter_map(|id| store.get(TraceId::from_hex(id).ok()?)).collect(),
-    };
-    let mut listed: Vec<&Arc<Trace>> = newest.iter().filter(|trace| test.passes(trace)).take(LISTED).collect();
-    listed.sort_by_cached_key(|trace| (Reverse(trace.start()), trace.id));
-    let changed = listed.iter().filter(|trace| trace.revision > filter.since);
-    Ok(json!({
+    if filter.since == level.revision && level.revision > 0 {
+        return Ok(Listed { level, traces: None });
+    }
+    let mut traces = Vec::new();
+    for trace in store.latest(usize::MAX) {
+        let passes = test.passes(&trace, deadline).map_err(|TimedOut| {
+            "The query took too long and was stopped: narrow it by a service, a name or a duration.".to_owned()
+        });
+        if passes? {
+            traces.push(trace);
+        }
+        if traces.len() == LISTED {
+            break;
+        }
+    }
+    traces.sort_by_cached_key(|trace| (Reverse(trace.start()), trace.id));
+    Ok(Listed { level, traces: Some(traces) })
+}
+
+/// The list as JSON: all ids, and a summary of each trace that changed since the page's last response.
+pub(crate) fn json(store: &Store, filter: &Filter, Listed { level, traces }: &Listed) -> Value {
+    let mut json = json!({
         "created": store.created.to_string(),
         "revision": level.revision,
-        "ids": listed.iter().map(|trace| trace.id.to_string()).collect::<Value>(),
-        "traces": changed.map(|trace| summary(trace)).collect::<Value>(),
         "kept": {
             "traces": level.traces,
             "spans": level.spans,
             "evicted": level.evicted,
             "metrics_ignored": level.metrics_ignored,
         },
-    }))
+    });
+    if let Some(traces) = traces {
+        let changed = traces.iter().filter(|trace| trace.revision > filter.since);
+        json["ids"] = traces.iter().map(|trace| trace.id.to_string()).collect();
+        json["traces"] = changed.map(|trace| summary(trace)).collect();
+    }
+    json
 }
 
 /// A filter in the form that is compared.
@@ -79,6 +104,7 @@ struct Test {
     least: u64,
     hide: bool,
     after: u64,
+    query: Option<Query>,
 }
 
 impl Test {
@@ -90,10 +116,20 @@ impl Test {
             least: nanos(&filter.min)?,
             hide: !filter.hide.is_empty(),
             after: filter.after.saturating_mul(1_000_000),
+            query: query(filter.q.trim())?,
         })
     }
 
-    fn passes(&self, trace: &Trace) -> bool {
+    fn passes(&self, trace: &Trace, deadline: &Deadline) -> Result<bool, TimedOut> {
+        deadline.check_now()?;
+        match &self.query {
+            Some(query) if self.passes_filters(trace) => Ok(query.run(&TraceContext::new(trace), deadline)?.is_some()),
+            Some(_) => Ok(false),
+            None => Ok(self.passes_filters(trace)),
+        }
+    }
+
+    fn passes_filters(&self, trace: &Trace) -> bool {
         let any = |test: &dyn Fn(&StoredSpan) -> bool| trace.spans.values().any(|span| test(span));
         let contains = |text: &str, part: &str| text.to_lowercase().contains(part);
         (self.after == 0 || trace.start() / 1_000_000 * 1_000_000 > self.after)
@@ -102,6 +138,16 @@ impl Test {
             && (!self.errors || any(&|span| span.failed()))
             && (self.service.is_empty() || any(&|span| contains(span.service(), &self.service)))
             && (self.name.is_empty() || any(&|span| contains(span.name(), &self.name)))
+    }
+}
+
+fn query(text: &str) -> Result<Option<Query>, String> {
+    match text.chars().next() {
+        None => Ok(None),
+        Some('{' | '(') => Query::parse(text).map(Some).map_err(|error| format!("The query is not valid: {error}")),
+        Some(_) => Err(format!(
+            "“{text}” is neither a trace id, which has up to 32 digits of 0 to 9 and a to f, nor TraceQL, which begins with {{."
+        )),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::sending::Sending;
 use crate::store::Store;
 use crate::trace::Trace;
 use crate::trace_body::{self, Mapping};
+use crate::traceql::Deadline;
 use crate::{compare_view, map, view};
 
 const LIST: &str = concat!(include_str!("../assets/head.html"), include_str!("../assets/list.html"));
@@ -88,9 +89,12 @@ async fn traces(
     Extension(pool): Extension<QueryPool>,
     Parameters(filter): Parameters<Filter>,
 ) -> Drawn {
-    // 200, as the page polls and shows what is wrong with a filter.
-    let listed = move || list::list(&store, &filter).unwrap_or_else(|reason| json!({"invalid": reason}));
-    pool.run(move |_| Ok(draw(listed))).await
+    let listed = move |deadline: &Deadline| match list::select(&store, &filter, deadline) {
+        Ok(listed) => draw(|| list::json(&store, &filter, &listed)),
+        // 200, as the page polls and shows what is wrong.
+        Err(reason) => draw(|| json!({"invalid": reason})),
+    };
+    pool.run(move |deadline| Ok(listed(deadline))).await
 }
 
 /// The response has only what changed since.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Viewer, new_trace, post_json, span, with};
+use crate::support::{Viewer, client, new_trace, post_json, span, with};
 
 /// `home` 2 ms, `roll` 50 ms, `batch` 500 ms with a failed span of another service.
 fn viewer_with_three() -> (Viewer, [String; 3]) {
@@ -29,10 +29,36 @@ fn filters_keep_traces_by_service_name_error_and_duration() {
     assert_eq!(ids("min=50ms"), json!([batch, roll]));
     assert_eq!(ids("hide=1"), json!([batch, roll]));
     assert_eq!(ids("min=50ms&service=frontend&name=GET+/roll&errors=1"), json!([batch]));
-    assert_eq!(ids(&format!("ids={home},{batch},abc,xyz")), json!([batch, home]));
-    assert_eq!(ids("ids="), json!([]));
     let start = viewer.json("/view/traces")["traces"][1]["start"].clone();
     assert_eq!(ids(&format!("after={start}")), json!([batch]), "only what started later");
+}
+
+#[test]
+fn filters_narrow_the_query_and_not_only_what_it_found_last() {
+    let (viewer, [home, _, batch]) = viewer_with_three();
+    for n in 0..120 {
+        viewer.send("crowd", &[span(&new_trace(), 1, 0, "GET /", 1000 + n, 1001 + n)]);
+    }
+    let ids = |parameters: &[(&str, &str)]| {
+        let request = client().get(format!("{}/view/traces", viewer.pages)).query(parameters);
+        request.send().expect("a response").json::<Value>().expect("JSON")["ids"].clone()
+    };
+    assert_eq!(ids(&[("q", r#"{ name = "GET /" }"#)]).as_array().map(Vec::len), Some(100), "the newest ones");
+    assert_eq!(ids(&[("q", r#"{ name = "GET /" }"#), ("service", "front")]), json!([home]));
+    assert_eq!(ids(&[("q", "{ kind = internal } | count() > 1"), ("errors", "1"), ("min", "400ms")]), json!([batch]));
+    assert_eq!(ids(&[("q", r#"({ name = "GET /" }) && { status = error }"#)]), json!([]));
+}
+
+#[test]
+fn list_is_sent_again_only_after_a_change() {
+    let (viewer, [.., batch]) = viewer_with_three();
+    let revision = viewer.json("/view/traces")["revision"].clone();
+    let unchanged = viewer.json(&format!("/view/traces?since={revision}"));
+    assert_eq!((unchanged.get("ids"), &unchanged["kept"]["traces"]), (None, &json!(3)));
+    viewer.send("frontend", &[span(&batch, 9, 1, "late", 0, 1)]);
+    let changed = viewer.json(&format!("/view/traces?since={revision}"));
+    assert_eq!(changed["ids"].as_array().map(Vec::len), Some(3));
+    assert_eq!((&changed["traces"][0]["id"], changed["traces"].as_array().map(Vec::len)), (&json!(batch), Some(1)));
 }
 
 #[test]
@@ -43,6 +69,9 @@ fn filter_that_is_not_valid_is_named() {
         invalid.as_str().is_some_and(|reason| reason.contains("5parsecs") && reason.contains("100ms")),
         "{invalid}"
     );
+    let invalid = |q: &str| viewer.json(&format!("/view/traces?q={q}"))["invalid"].clone();
+    assert!(invalid("%7B+no+query").as_str().is_some_and(|reason| reason.starts_with("The query is not valid: ")));
+    assert!(invalid("roll").as_str().is_some_and(|reason| reason.starts_with("“roll” is neither a trace id")));
 }
 
 #[test]

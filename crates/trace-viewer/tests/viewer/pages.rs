@@ -148,7 +148,7 @@ fn page_gets_only_what_changed_since_its_revision() {
     let seen = viewer.json(&format!("/view/traces/{trace}"))["revision"].clone();
     assert_eq!(viewer.json(&format!("/view/traces/{trace}?since={seen}")).get("rows"), None);
     let list = viewer.json(&format!("/view/traces?since={seen}"));
-    assert_eq!(list["traces"], json!([]));
+    assert_eq!(list.get("traces"), None);
     let newer = send_click(&viewer);
     let list = viewer.json(&format!("/view/traces?since={seen}"));
     assert_eq!(list["traces"].as_array().map(Vec::len), Some(1));
