@@ -16,6 +16,7 @@ RUN cargo install cargo-auditable --version 0.7.7 --locked
 # next stage is cached by that result.
 FROM toolchain AS manifests
 COPY Cargo.toml Cargo.lock ./
+COPY learning learning
 COPY crates crates
 RUN find crates -type f ! -name Cargo.toml ! -path '*/src/lib.rs' ! -path '*/src/main.rs' ! -path '*/src/bin/*.rs' \
          ! -path '*/examples/*.rs' ! -path '*/benches/*.rs' -delete \

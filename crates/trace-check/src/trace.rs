@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use trace_analysis::{Span, SpanId, Tree};
 
-use crate::failure::{Failure, Report};
+use crate::failure::{Broken, Failure, Report};
 use crate::selection::Selection;
 use crate::whole::Whole;
 
@@ -74,6 +74,14 @@ impl Trace {
     /// Statements about all spans together.
     pub fn whole(&self) -> Whole<'_> {
         Whole { trace: self }
+    }
+
+    /// A statement of your own, which holds or not. The bars of all spans are shown where it does not.
+    #[track_caller]
+    pub fn state(&self, statement: &'static str, holds: bool, expected: &str, found: &str) {
+        if let Err(broken) = Broken::unless(holds, expected, found, &[]) {
+            self.fail(broken.into_failure(self, statement, format!("state({statement:?})")));
+        }
     }
 
     /// Runs `statements`, and collects those that do not hold where otherwise the first would panic.

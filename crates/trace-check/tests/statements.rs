@@ -64,6 +64,7 @@ macro_rules! statements {
 }
 
 statements! {
+    state: t, t.state("state", true, "3 requests", "3"), t.state("state", false, "3 requests", "2");
     count: t, t.span("pack_*").count(2).count(1..), t.span("pack_*").count(..2);
     exactly_once: t, t.span("bill").service("shop").exactly_once(), t.span("pack_*").exactly_once();
     absent: t, t.span("bill").service("other").absent(), t.span("bill").absent();
