@@ -1,9 +1,13 @@
 // The map of services: who calls whom, as a picture and as a table.
 
 import { LOST, byId, count, duration, element, getJson, linkBack, say, serviceClass, serviceLabel, svg } from "./common.js";
+import { layers } from "./layers.js";
 
 const EVERY = 5000;
-const BOX = { width: 150, height: 46, across: 274, down: 84, edge: 24 };
+// The places of the boxes: `across` and `down` from one to the next, `bend` how far a line goes into the gap between columns.
+const BOX = { width: 150, height: 46, across: 274, down: 84, edge: 32, bend: 32 };
+// Between two lines that lead back.
+const LANE = 18;
 
 const trace = /^\/trace\/([^/]+)\/map$/.exec(location.pathname)?.[1];
 let shown = "";
@@ -32,52 +36,34 @@ async function refresh() {
   byId("table").replaceChildren(table(map));
 }
 
-// Each service is in a column right of all that call it, but for calls that lead back.
-function columns({ services, calls }) {
-  const under = new Map(services.map(({ name }) => [name, []]));
-  for (const { from, to } of calls) under.get(from).push(to);
-  const called = new Set(calls.map((call) => call.to));
-  const first = services.filter(({ name, entries }) => entries || !called.has(name));
-  const finished = [];
-  const [visited, open] = [new Set(), new Set()];
-  const visit = (name) => {
-    visited.add(name);
-    open.add(name);
-    // A call to what is still open leads back.
-    under.set(name, under.get(name).filter((to) => !open.has(to)));
-    for (const to of under.get(name)) if (!visited.has(to)) visit(to);
-    open.delete(name);
-    finished.unshift(name);
-  };
-  for (const { name } of [...first, ...services]) if (!visited.has(name)) visit(name);
-  const column = new Map();
-  for (const name of finished) {
-    const here = column.get(name) ?? 0;
-    column.set(name, here);
-    for (const to of under.get(name)) column.set(to, Math.max(column.get(to) ?? 0, here + 1));
-  }
-  const placed = [];
-  for (const { name } of services) (placed[column.get(name)] ??= []).push(name);
-  return placed;
-}
-
 function picture(map) {
-  const placed = columns(map);
-  const tallest = Math.max(...placed.map((column) => column.length));
-  const width = placed.length * BOX.across - (BOX.across - BOX.width) + 2 * BOX.edge;
+  const { columns, ways } = layers(map);
+  // A line needs less height than a box.
+  const tall = (item) => (item.name === undefined ? 0 : BOX.height);
+  const gap = BOX.down - BOX.height;
+  const heights = columns.map((column) => column.reduce((sum, item) => sum + tall(item) + gap, -gap));
+  const tallest = Math.max(...heights);
   const places = new Map();
-  placed.forEach((column, x) =>
-    column.forEach((name, y) => {
-      const down = ((tallest - column.length) * BOX.down) / 2 + y * BOX.down;
-      places.set(name, { x: BOX.edge + x * BOX.across, y: BOX.edge + 20 + down });
-    }),
-  );
-  const below = map.calls.some((call) => skipsColumn(places.get(call.from), places.get(call.to))) ? 30 : 0;
-  const height = tallest * BOX.down - (BOX.down - BOX.height) + 2 * BOX.edge + 20 + below;
+  columns.forEach((column, x) => {
+    let down = BOX.edge + 20 + (tallest - heights[x]) / 2;
+    for (const item of column) {
+      item.place = { x: BOX.edge + x * BOX.across, y: down };
+      if (item.name !== undefined) places.set(item.name, item.place);
+      down += tall(item) + gap;
+    }
+  });
+  const lowest = BOX.edge + 20 + tallest;
+  const width = columns.length * BOX.across - (BOX.across - BOX.width) + 2 * BOX.edge;
+  const height = lowest + BOX.edge + ways.filter((way) => way === null).length * LANE;
   const arrow = svg("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, markerUnits: "userSpaceOnUse", orient: "auto-start-reverse" }, svg("path", { d: "M0 0L8 4L0 8Z" }));
   const most = Math.max(...map.calls.map((call) => call.calls), 1);
   const taken = [];
-  const edges = map.calls.map((call) => edge(call, places, most, taken));
+  let lane = lowest;
+  const edges = map.calls.map((call, i) => {
+    if (ways[i] !== null) return edge(call, forward(ways[i].map((item) => item.place)), most, taken);
+    lane += LANE;
+    return edge(call, backward(places.get(call.from), places.get(call.to), lane), most, taken);
+  });
   const nodes = map.services.map((service) => node(service, places.get(service.name)));
   return svg(
     "svg",
@@ -89,34 +75,37 @@ function picture(map) {
   );
 }
 
-const skipsColumn = (from, to) => to.x - from.x > BOX.across;
-
-function edge(call, places, most, taken) {
-  const [from, to] = [places.get(call.from), places.get(call.to)];
+// From the right side of a box to the left side of another one, straight where it passes a column.
+function forward(way) {
   const middle = BOX.height / 2;
-  let path;
-  let at;
-  if (skipsColumn(from, to)) {
-    // Below all boxes.
-    const [x1, y1, x2, y2] = [from.x + BOX.width / 2, from.y + BOX.height, to.x + BOX.width / 2, to.y + BOX.height];
-    const lowest = Math.max(...[...places.values()].map((place) => place.y)) + BOX.height + 24;
-    const control = (y) => y + (lowest - y) / 0.75;
-    path = `M${x1} ${y1}C${x1 + 30} ${control(y1)} ${x2 - 30} ${control(y2)} ${x2} ${y2}`;
-    at = [(x1 + x2) / 2, lowest - 6];
-  } else if (to.x > from.x) {
-    const [x1, y1, x2, y2] = [from.x + BOX.width, from.y + middle, to.x, to.y + middle];
-    path = `M${x1} ${y1}C${x1 + 40} ${y1} ${x2 - 40} ${y2} ${x2} ${y2}`;
-    // Nearer to what is called: lines that start together have come apart there.
-    at = [x2 - 48, y1 + 0.75 * (y2 - y1) - 5];
-  } else {
-    // Back to the left, or within a column: over the top.
-    const [x1, y1, x2, y2] = [from.x + BOX.width / 2 + 12, from.y, to.x + BOX.width / 2 - 12, to.y];
-    const top = Math.min(y1, y2) - 34;
-    path = `M${x1} ${y1}C${x1} ${top} ${x2} ${top} ${x2} ${y2}`;
-    at = [(x1 + x2) / 2, top + 6];
-  }
+  const half = (BOX.across - BOX.width) / 2;
+  let [x, y] = [way[0].x + BOX.width, way[0].y + middle];
+  let path = `M${x} ${y}`;
+  let at = null;
+  way.slice(1).forEach((place, i) => {
+    const isLast = i === way.length - 2;
+    const [x2, y2] = [place.x, isLast ? place.y + middle : place.y];
+    path += `C${x + half} ${y} ${x2 - half} ${y2} ${x2} ${y2}`;
+    // Nearer to what is called: lines that start together have come apart there. Lines that end together come from
+    // different sides.
+    const side = y > y2 ? 1 : -1;
+    at = [x2 - 44, y + 0.84 * (y2 - y) + (side > 0 ? 14 : -5), side];
+    [x, y] = [x2 + BOX.width, y2];
+    if (!isLast) path += `H${x}`;
+  });
+  return { path, at };
+}
+
+// Below all boxes to the left, or back to the same column.
+function backward(from, to, lane) {
+  const [x1, y1, x2, y2] = [from.x + BOX.width, from.y + BOX.height - 10, to.x, to.y + BOX.height - 10];
+  const path = `M${x1} ${y1}C${x1 + BOX.bend} ${y1} ${x1 + BOX.bend} ${lane} ${x1} ${lane}H${x2}C${x2 - BOX.bend} ${lane} ${x2 - BOX.bend} ${y2} ${x2} ${y2}`;
+  return { path, at: [(x1 + x2) / 2, lane - 4, -1] };
+}
+
+function edge(call, { path, at }, most, taken) {
   // Two labels do not lie on each other.
-  while (taken.some(([x, y]) => Math.abs(x - at[0]) < 70 && Math.abs(y - at[1]) < 12)) at[1] -= 13;
+  while (taken.some(([x, y]) => Math.abs(x - at[0]) < 70 && Math.abs(y - at[1]) < 12)) at[1] += 13 * at[2];
   taken.push(at);
   const line = svg("path", { class: call.failed > 0 ? "edge failed" : "edge", d: path, "stroke-width": 1 + (2 * call.calls) / most, "marker-end": "url(#arrow)" });
   line.append(svg("title", {}, sentence(call)));
@@ -135,7 +124,7 @@ function node({ name, spans, entries }, { x, y }) {
     { class: `node ${serviceClass(name)}`, transform: `translate(${x} ${y})` },
     svg("rect", { width: BOX.width, height: BOX.height, rx: 6 }),
     svg("text", { x: BOX.width / 2, y: 20, "text-anchor": "middle" }, short),
-    svg("text", { class: "small", x: BOX.width / 2, y: 36, "text-anchor": "middle" }, count(spans, "span")),
+    svg("text", { class: "small", x: BOX.width / 2, y: 36, "text-anchor": "middle" }, spans > 0 ? count(spans, "span") : "no spans of its own"),
     svg("title", {}, name),
     ...from,
   );

@@ -50,11 +50,12 @@ impl Taken {
 /// The map of these traces: the busiest services, and how many more there are.
 pub(crate) fn map(traces: &[Arc<Trace>]) -> Value {
     let mut calls = HashMap::<(&str, &str), Taken>::new();
-    let mut services = HashMap::<&str, usize>::new();
+    // Spans, and calls to what sends none.
+    let mut services = HashMap::<&str, (usize, usize)>::new();
     let mut entries = HashMap::<&str, Taken>::new();
     for trace in traces {
         for span in trace.spans.values() {
-            *services.entry(span.service()).or_default() += 1;
+            services.entry(span.service()).or_default().0 += 1;
             let parent = span.parent().and_then(|id| trace.spans.get(&id));
             match parent {
                 // The caller's span has the time on the network too.
@@ -67,13 +68,13 @@ pub(crate) fn map(traces: &[Arc<Trace>]) -> Value {
             }
         }
         for (from, to) in without_spans(trace) {
-            *services.entry(to).or_default() += 1;
+            services.entry(to).or_default().1 += 1;
             calls.entry((from.service(), to)).or_default().add(from);
         }
     }
 
-    let mut busiest: Vec<(&str, usize)> = services.into_iter().collect();
-    busiest.sort_by_key(|&(name, spans)| (Reverse(spans), name));
+    let mut busiest: Vec<_> = services.into_iter().collect();
+    busiest.sort_by_key(|&(name, (spans, calls))| (Reverse(spans + calls), name));
     let more_services = busiest.len().saturating_sub(MOST_SERVICES);
     busiest.truncate(MOST_SERVICES);
     let drawn = |name: &str| busiest.iter().any(|(other, _)| *other == name);
@@ -81,7 +82,7 @@ pub(crate) fn map(traces: &[Arc<Trace>]) -> Value {
     between.sort_by_key(|(names, taken)| (Reverse(taken.nanos.len()), *names));
     let more_calls = between.len().saturating_sub(MOST_CALLS);
     between.truncate(MOST_CALLS);
-    let services = busiest.iter().map(|&(name, spans)| {
+    let services = busiest.iter().map(|&(name, (spans, _))| {
         let entries = entries.get_mut(name).map(Taken::json);
         json!({"name": name, "spans": spans, "entries": entries})
     });

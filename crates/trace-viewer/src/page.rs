@@ -30,7 +30,7 @@ const JS: &str = "text/javascript; charset=utf-8";
 const LOOKED_BACK: usize = 1000;
 
 /// The modules of the pages.
-const MODULES: [(&str, &str); 11] = [
+const MODULES: [(&str, &str); 12] = [
     ("/assets/common.js", include_str!("../assets/common.js")),
     ("/assets/list.js", include_str!("../assets/list.js")),
     ("/assets/filters.js", include_str!("../assets/filters.js")),
@@ -42,6 +42,7 @@ const MODULES: [(&str, &str); 11] = [
     ("/assets/details.js", include_str!("../assets/details.js")),
     ("/assets/compare.js", include_str!("../assets/compare.js")),
     ("/assets/map.js", include_str!("../assets/map.js")),
+    ("/assets/layers.js", include_str!("../assets/layers.js")),
 ];
 
 /// JSON that a page draws. To make it takes time for a large trace, so that it runs where queries do.

@@ -6,6 +6,7 @@
 
 mod list;
 mod looks;
+mod map;
 #[path = "../viewer/support.rs"]
 #[allow(dead_code)] // what only the other tests use
 mod support;

@@ -30,6 +30,8 @@ fn map_counts_calls_between_services() {
     assert_eq!(map["calls"].as_array().map(Vec::len), Some(2), "steps within a service are no calls");
     let frontend = map["services"].as_array().unwrap().iter().find(|service| service["name"] == "frontend").unwrap();
     assert_eq!((&frontend["spans"], &frontend["entries"]["calls"]), (&json!(15), &json!(5)));
+    let redis = map["services"].as_array().unwrap().iter().find(|service| service["name"] == "redis").unwrap();
+    assert_eq!(redis["spans"], 0, "it is called and sends none");
     assert_eq!(map["traces"], 5);
 }
 
