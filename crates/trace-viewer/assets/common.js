@@ -49,6 +49,15 @@ function digits(value) {
   return value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
+// A sentence whose numbers stay beside their units.
+export const unbroken = (text) => text.replace(/(\d) (?=(?:%|h|min|s|ms|µs|ns)(?![\w]))/g, "$1\u00a0");
+
+// The time of day; of another day its date too.
+export function timeOf(when) {
+  const sameDay = when.toDateString() === new Date().toDateString();
+  return sameDay ? when.toLocaleTimeString() : when.toLocaleString(undefined, { month: "short", day: "numeric", hour: "numeric", minute: "numeric" });
+}
+
 export const count = (number, what) => `${number.toLocaleString("en")} ${what}${number === 1 ? "" : "s"}`;
 
 // Long names often differ at their end, so that the middle is what a narrow column cuts.

@@ -1,7 +1,7 @@
 // Two traces on one time axis, span by span. It polls until nothing more is expected of either.
 
 import { axis } from "./axis.js";
-import { LOST, byId, duration, element, getJson, linkBack, say, serviceClass, shortened } from "./common.js";
+import { LOST, byId, duration, element, getJson, linkBack, say, serviceClass, shortened, unbroken } from "./common.js";
 import { Rows } from "./rows.js";
 
 const EVERY = 1000;
@@ -45,7 +45,7 @@ function draw(compared) {
     cut > 0 && `${cut.toLocaleString("en")} more spans are not drawn.`,
   ];
   say("state", notes.filter(Boolean).join(" "));
-  byId("verdict").textContent = sentence;
+  byId("verdict").textContent = unbroken(sentence);
   side("A", "side-a", compared.a);
   side("B", "side-b", compared.b);
   byId("swap").href = `/compare/${compared.b.id}/${compared.a.id}`;

@@ -1,6 +1,6 @@
 // The list of recent traces. It polls once a second for changes, while the page is visible.
 
-import { LOST, arrange, byId, count, duration, element, getJson, leave, left, say, serviceClass, serviceLabel } from "./common.js";
+import { LOST, arrange, byId, count, duration, element, getJson, leave, left, say, serviceClass, serviceLabel, timeOf } from "./common.js";
 import { addressWith, parameters, watch } from "./filters.js";
 import { acceptFiles } from "./open.js";
 
@@ -82,7 +82,7 @@ function show({ ids, traces: changed, kept }) {
   arrangeOptions([...services].sort());
   const after = Number(parameters().get("after") ?? 0);
   byId("cleared").hidden = after === 0;
-  byId("cleared-at").textContent = new Date(after).toLocaleTimeString();
+  byId("cleared-at").textContent = timeOf(new Date(after));
   byId("uncleared").href = addressWith("after", null);
 }
 
@@ -108,9 +108,9 @@ function item(trace) {
     element("span", { class: "trace-duration number" }, duration(trace.duration)),
     element("span", { class: "trace-spans number" }, count(trace.spans, "span")),
     element("span", { class: "trace-errors number" }, trace.errors > 0 ? count(trace.errors, "error") : ""),
-    element("time", { class: "trace-when number muted", dateTime: when.toISOString() }, when.toLocaleTimeString()),
+    element("time", { class: "trace-when number muted", dateTime: when.toISOString(), title: when.toLocaleString() }, timeOf(when)),
   );
-  const box = element("input", { type: "checkbox", checked: ticked.includes(trace.id), "data-id": trace.id, "aria-label": `Compare ${name} of ${when.toLocaleTimeString()}` });
+  const box = element("input", { type: "checkbox", checked: ticked.includes(trace.id), "data-id": trace.id, "aria-label": `Compare ${name} of ${timeOf(when)}` });
   box.addEventListener("change", () => tick(trace.id, box.checked));
   return element("li", {}, element("label", { class: "tick", title: "Tick two to compare them" }, box), link);
 }

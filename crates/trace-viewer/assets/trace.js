@@ -1,6 +1,6 @@
 // The page of one trace. It polls until nothing more is expected.
 
-import { LOST, byId, count, duration, element, getJson, linkBack, say, serviceLabel } from "./common.js";
+import { LOST, byId, count, duration, element, getJson, linkBack, say, serviceLabel, unbroken } from "./common.js";
 import { draw, openAddressed } from "./waterfall.js";
 
 const EVERY = 1000;
@@ -108,7 +108,7 @@ function links({ trace, previous }) {
 
 // The figures are those of the siblings in the sentence; without siblings, of the whole trace.
 function figures({ verdict, siblings, trace, rows }) {
-  byId("verdict").textContent = verdict;
+  byId("verdict").textContent = unbroken(verdict);
   byId("figures").hidden = !siblings;
   if (siblings) {
     const { what, wall, sum, speedup, peak } = siblings;
