@@ -1,7 +1,7 @@
 // The page of one trace. It polls until nothing more is expected.
 
 import { LOST, byId, count, duration, element, getJson, linkBack, say, serviceLabel, unbroken } from "./common.js";
-import { draw, openAddressed } from "./waterfall.js";
+import { addressed, draw, loadWith, openAddressed } from "./waterfall.js";
 
 const EVERY = 1000;
 // Exporters send every few seconds: a new trace may not have arrived yet.
@@ -13,11 +13,35 @@ const id = decodeURIComponent(location.pathname.split("/").pop());
 const opened = Date.now();
 let revision = 0;
 let notes = "";
+// The first row that is drawn.
+let from = 0;
+// The span that the address names and the trace does not have.
+let missing = "";
+let opening = false;
+let settled = false;
 
 async function follow() {
-  const trace = await getJson(`/view/traces/${encodeURIComponent(id)}?since=${revision}`);
+  const drawn = from;
+  const trace = await getJson(`/view/traces/${encodeURIComponent(id)}?${new URLSearchParams({ since: revision, from })}`);
+  // Another part was loaded meanwhile.
+  if (drawn !== from) return setTimeout(follow, EVERY);
   const again = trace === null ? unreachable() : trace.known ? known(trace) : unknown(trace);
   if (again) setTimeout(follow, EVERY);
+}
+
+// Shows another part of the trace: the rows from a number on, or those with a span.
+async function load(wanted) {
+  const trace = await getJson(`/view/traces/${encodeURIComponent(id)}?${new URLSearchParams(wanted)}`);
+  if (trace?.rows) known(trace);
+}
+
+async function openWherever() {
+  if (opening) return;
+  opening = true;
+  if (!openAddressed()) await load({ span: addressed() });
+  missing = openAddressed() ? "" : addressed();
+  opening = false;
+  tell();
 }
 
 function unreachable() {
@@ -47,32 +71,48 @@ function unknown({ reason }) {
 function known(trace) {
   if (trace.rows) {
     const first = revision === 0;
-    revision = trace.revision;
+    ({ revision, from } = trace);
     notes = about(trace);
+    part(trace);
     title(trace.trace);
     links(trace);
     byId("picture").hidden = false;
     figures(trace);
     draw(trace);
-    if (first) openAddressed();
+    if (first || missing) openWherever();
     document.body.dataset.complete = String(trace.complete);
   }
+  settled = trace.settled;
+  tell();
+  return !settled;
+}
+
+function tell() {
   const complete = document.body.dataset.complete === "true";
-  const end = complete ? "" : trace.settled ? " The program that made it may send its spans elsewhere, or none." : " Still arriving: this page updates by itself.";
-  say("state", `${notes}${end}`.trim());
-  return !trace.settled;
+  const end = complete ? "" : settled ? " The program that made it may send its spans elsewhere, or none." : " Still arriving: this page updates by itself.";
+  const lost = missing ? `The span ${missing}, which the address names, is not in this trace. ` : "";
+  say("state", `${lost}${notes}${end}`.trim());
+}
+
+// Which part of a long trace is drawn, and the way to the others.
+function part({ trace, rows }) {
+  byId("part").hidden = rows.length === trace.spans;
+  const last = from + rows.length;
+  byId("part-text").textContent = `Rows ${(from + 1).toLocaleString("en")} to ${last.toLocaleString("en")} of ${trace.spans.toLocaleString("en")}.`;
+  byId("earlier").disabled = from === 0;
+  byId("later").disabled = last >= trace.spans;
+  byId("earlier").onclick = () => load({ from: from - 1 });
+  byId("later").onclick = () => load({ from: last });
 }
 
 // What is unusual about the trace.
-function about({ has_root: hasRoot, orphans, arriving, rows, refused, trace }) {
+function about({ has_root: hasRoot, orphans, arriving, rows, refused }) {
   const clocks = rows.filter((row) => row.before > 0).length;
-  const hidden = trace.spans - rows.length;
   return [
     !hasRoot && "Its root span is missing.",
     orphans > 0 && `${count(orphans, "span")} ${orphans === 1 ? "has a parent" : "have parents"} that did not arrive.`,
     arriving && "What decided the duration is not known before all has arrived.",
     clocks > 0 && `${count(clocks, "span")} ${clocks === 1 ? "starts" : "start"} before the parent: the clocks of the machines disagree.`,
-    hidden > 0 && `The waterfall shows ${count(rows.length, "span")}; there ${hidden === 1 ? "is" : "are"} ${hidden.toLocaleString("en")} more.`,
     refused > 0 && `${refused.toLocaleString("en")} more did not fit into the viewer's memory.`,
   ].filter(Boolean).join(" ");
 }
@@ -139,5 +179,7 @@ function shares(rows) {
   return `Where the ${duration(all)} went: ${duration(parts.work)} in steps that call nothing further, ${duration(parts.handling)} handling in the spans above them${called}.`;
 }
 
+loadWith(load);
+addEventListener("hashchange", openWherever);
 linkBack();
 follow();

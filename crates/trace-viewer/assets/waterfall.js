@@ -1,8 +1,9 @@
 // The waterfall: a row for each span, in the sequence of the tree, over a common time axis.
 
 import { axis, profile, selectOn } from "./axis.js";
-import { byId, count, duration, element, say, serviceClass, shortened } from "./common.js";
+import { byId, duration, element, say, serviceClass, shortened } from "./common.js";
 import { close, open } from "./details.js";
+import * as find from "./find.js";
 import { Rows } from "./rows.js";
 
 // Parts of the critical path that are closer than this, in pixels, are drawn as one line.
@@ -14,21 +15,24 @@ const grid = byId("treegrid");
 const rows = new Rows(byId("rows"), item);
 const collapsed = new Set();
 let trace = null;
+// Shows another part of the trace.
+let load = async () => {};
 // What is not inside a collapsed row.
 let visible = [];
 let view = { from: 0, to: 1 };
-let found = [];
-let at = -1;
 let moment = null;
 
 export function draw(drawn) {
+  if (!trace) find.watch(drawn.trace.id, found, () => rows.redraw());
   const whole = !trace || (view.from === 0 && view.to === length());
   trace = drawn;
   trace.rows.forEach((row, index) => (row.index = index));
   if (whole) view = { from: 0, to: length() };
-  search();
   redraw();
+  find.refresh();
 }
+
+export const loadWith = (other) => (load = other);
 
 const length = () => Math.max(trace.trace.duration, 1);
 
@@ -106,10 +110,10 @@ function item(row, index) {
   }
   if (moment !== null && moment >= view.from && moment <= view.to) track.append(line("moment-line", share(moment - view.from)));
 
-  const classes = ["row", row.failed && "failed", found.includes(row) && "found", found[at] === row && "found-now"];
+  const classes = ["row", row.failed && "failed", find.isFound(row.id) && "found", find.isCurrent(row.id) && "found-now"];
   const made = element(
     "div",
-    { class: classes.filter(Boolean).join(" "), role: "row", "aria-level": row.depth + 1, "aria-rowindex": index + 2 },
+    { class: classes.filter(Boolean).join(" "), role: "row", "aria-level": row.depth + 1, "aria-rowindex": trace.from + index + 2 },
     name,
     track,
     element("div", { class: "offset number muted", role: "gridcell" }, row.start === 0 ? "0" : `+${duration(row.start)}`),
@@ -167,13 +171,26 @@ function mark(nanos) {
   else rows.redraw();
 }
 
-// Opens the span that the address names.
+// The span that the address names.
+export const addressed = () => location.hash.slice(1).toLowerCase().padStart(16, "0");
+
+// Opens it. Returns whether it is in the rows.
 export function openAddressed() {
-  const id = location.hash.slice(1).toLowerCase();
-  const row = id && trace?.rows.find((row) => row.id === id.padStart(16, "0"));
-  if (!row || (isShown() && rows.current === row.id)) return;
+  if (location.hash.length < 2 || !trace) return true;
+  const row = trace.rows.find((row) => row.id === addressed());
+  if (!row) return false;
+  if (isShown() && rows.current === row.id) return true;
   goTo(row);
   show(row);
+  return true;
+}
+
+// Goes to a span that was found, also in another part of the trace.
+async function found(id) {
+  const here = () => trace.rows.find((row) => row.id === id);
+  if (!here()) await load({ span: id });
+  if (here()) goTo(here(), false);
+  rows.redraw();
 }
 
 // Makes a row the current one, and visible.
@@ -222,27 +239,6 @@ function zoomBy(factor) {
 
 const pan = (share) => zoom(view.from + share * (view.to - view.from), view.to + share * (view.to - view.from));
 
-function search() {
-  const text = byId("find").value.trim().toLowerCase();
-  const now = found[at]?.id;
-  found = text === "" ? [] : trace.rows.filter((row) => `${row.name} ${row.service} ${row.kind} ${row.to ?? ""}`.toLowerCase().includes(text));
-  at = found.findIndex((row) => row.id === now);
-  tellFound(text);
-}
-
-function tellFound(text) {
-  const place = at >= 0 ? `${at + 1} of ` : "";
-  say("found", text === "" ? "" : found.length === 0 ? "no span has this" : `${place}${count(found.length, "span")}`);
-}
-
-function next(step) {
-  if (found.length === 0) return;
-  at = (Math.max(at, step > 0 ? -1 : 0) + step + found.length) % found.length;
-  tellFound(byId("find").value);
-  goTo(found[at], false);
-  rows.redraw();
-}
-
 function parent(index) {
   const { depth } = visible[index];
   for (let above = index - 1; above >= 0; above--) if (visible[above].depth < depth) return above;
@@ -280,8 +276,8 @@ grid.addEventListener("keydown", (event) => {
     "0": () => zoom(0, length()),
     "z": () => zoom(row.start - row.duration * 0.05, row.start + row.duration * 1.05),
     "/": () => byId("find").focus(),
-    "n": () => next(1),
-    "p": () => next(-1),
+    "n": () => find.next(1),
+    "p": () => find.next(-1),
     "?": () => (byId("keys").open = !byId("keys").open),
   };
   if (Object.hasOwn(moves, event.key)) choose(moves[event.key], isShown());
@@ -294,21 +290,6 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && isShown() && event.target.id !== "find") close();
 });
 
-byId("find").addEventListener("input", () => {
-  at = -1;
-  search();
-  if (found.length > 0) next(1);
-  else rows.redraw();
-});
-byId("find").addEventListener("keydown", (event) => {
-  if (event.key === "Enter") next(event.shiftKey ? -1 : 1);
-  else if (event.key === "Escape") {
-    byId("find").value = "";
-    search();
-    rows.redraw();
-  } else return;
-  event.preventDefault();
-});
 byId("collapse-all").addEventListener("click", () => foldAll(true));
 byId("expand-all").addEventListener("click", () => foldAll(false));
 byId("zoom-in").addEventListener("click", () => zoomBy(0.5));
@@ -318,5 +299,4 @@ selectOn(byId("axis"), (from, to) => {
   const all = view.to - view.from;
   zoom(view.from + from * all, view.from + to * all);
 });
-addEventListener("hashchange", openAddressed);
 new ResizeObserver(() => trace && axis(view)).observe(byId("axis"));

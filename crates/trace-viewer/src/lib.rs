@@ -12,8 +12,8 @@
 //! 3. `store` keeps the spans: `trace` is one trace, `span` one span, `attributes` its attributes, `ids` its ids. `texts`
 //!    and `origins` hold what repeats once, `shares` counts what traces share, `weight` knows what a heap block takes.
 //! 4. `analysis` hands a trace to the crate `trace-analysis`: critical path, groups, errors, sentence, comparison.
-//! 5. `app` has the routes of the page and query port: `page` serves the HTML pages; `list`, `view`, `compare_view` and
-//!    `map` make the JSON that they draw.
+//! 5. `app` has the routes of the page and query port: `page` serves the HTML pages; `list`, `view`, `find`,
+//!    `compare_view` and `map` make the JSON that they draw.
 //! 6. `query` is Tempo's API: `search` and `traceql` find traces, `tags` lists attributes, `tempo_json` writes JSON as
 //!    Tempo does.
 
@@ -26,6 +26,7 @@ mod check;
 mod compare_view;
 mod config;
 mod decode;
+mod find;
 mod grpc;
 mod ids;
 mod ingest;

@@ -18,7 +18,8 @@ use crate::store::Store;
 use crate::trace::Trace;
 use crate::trace_body::{self, Mapping};
 use crate::traceql::Deadline;
-use crate::{compare_view, map, view};
+use crate::view::Part;
+use crate::{compare_view, find, map, view};
 
 const LIST: &str = concat!(include_str!("../assets/head.html"), include_str!("../assets/list.html"));
 const TRACE: &str = concat!(include_str!("../assets/head.html"), include_str!("../assets/trace.html"));
@@ -30,13 +31,14 @@ const JS: &str = "text/javascript; charset=utf-8";
 const LOOKED_BACK: usize = 1000;
 
 /// The modules of the pages.
-const MODULES: [(&str, &str); 12] = [
+const MODULES: [(&str, &str); 13] = [
     ("/assets/common.js", include_str!("../assets/common.js")),
     ("/assets/list.js", include_str!("../assets/list.js")),
     ("/assets/filters.js", include_str!("../assets/filters.js")),
     ("/assets/open.js", include_str!("../assets/open.js")),
     ("/assets/trace.js", include_str!("../assets/trace.js")),
     ("/assets/waterfall.js", include_str!("../assets/waterfall.js")),
+    ("/assets/find.js", include_str!("../assets/find.js")),
     ("/assets/rows.js", include_str!("../assets/rows.js")),
     ("/assets/axis.js", include_str!("../assets/axis.js")),
     ("/assets/details.js", include_str!("../assets/details.js")),
@@ -60,6 +62,7 @@ pub(crate) fn routes() -> Router<Arc<Store>> {
         .route("/assets/icon.svg", file("image/svg+xml", include_str!("../assets/icon.svg")))
         .route("/view/traces", get(traces))
         .route("/view/traces/{id}", get(waterfall))
+        .route("/view/traces/{id}/find", get(find))
         .route("/view/traces/{id}/map", get(map_of_one))
         .route("/view/traces/{id}/otlp.json", get(download))
         .route("/view/traces/{id}/spans/{span}", get(details))
@@ -98,12 +101,16 @@ async fn traces(
     pool.run(move |deadline| Ok(listed(deadline))).await
 }
 
-/// The response has only what changed since.
-#[derive(Deserialize)]
-struct Since {
+/// Which part of a waterfall, if something of it changed.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Wanted {
     /// The revision of the page's last response.
-    #[serde(default)]
     since: u64,
+    /// The first row.
+    from: usize,
+    /// Instead of it, a span.
+    span: String,
 }
 
 /// 200 also for an unknown trace, as the page polls: its spans may arrive later than its reader.
@@ -111,15 +118,16 @@ async fn waterfall(
     State(store): State<Arc<Store>>,
     Extension(pool): Extension<QueryPool>,
     Path(id): Path<String>,
-    Parameters(Since { since }): Parameters<Since>,
+    Parameters(Wanted { since, from, span }): Parameters<Wanted>,
 ) -> Drawn {
     let trace = match TraceId::from_hex(&id).map(|id| store.get(id)) {
         Err(reason) => return Ok(Json(json!({"known": false, "reason": reason})).into_response()),
         Ok(None) => return Ok(Json(json!({"known": false})).into_response()),
         Ok(Some(trace)) => trace,
     };
+    let part = Part { from, with: SpanId::from_hex(&span) };
     let drawn = move || {
-        let mut json = view::waterfall(&trace, since);
+        let mut json = view::waterfall(&trace, since, part);
         if trace.revision > since {
             json["previous"] = previous(&store, &trace).map(|id| id.to_string()).into();
         }
@@ -136,6 +144,24 @@ fn previous(store: &Store, trace: &Trace) -> Option<TraceId> {
     };
     let earlier = store.latest(LOOKED_BACK).into_iter().filter(|other| other.start() < start && is_alike(other));
     earlier.max_by_key(|other| other.start()).map(|other| other.id)
+}
+
+#[derive(Deserialize)]
+struct Sought {
+    text: String,
+}
+
+/// The spans of a trace that have a text somewhere.
+async fn find(
+    State(store): State<Arc<Store>>,
+    Extension(pool): Extension<QueryPool>,
+    Path(id): Path<String>,
+    Parameters(Sought { text }): Parameters<Sought>,
+) -> Result<Json<Value>, QueryError> {
+    let Some(trace) = store.get(TraceId::from_hex(&id)?) else {
+        return Ok(Json(json!({"count": 0, "spans": []})));
+    };
+    pool.run(move |deadline| Ok(Json(find::find(&trace, &text, deadline)?))).await
 }
 
 async fn details(State(store): State<Arc<Store>>, Path((id, span)): Path<(String, String)>) -> Json<Value> {

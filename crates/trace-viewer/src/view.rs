@@ -16,7 +16,7 @@ use crate::span::{LogRecord, StoredSpan};
 use crate::trace::Trace;
 use crate::traceql;
 
-/// Rows of a waterfall; the page says how many more there are.
+/// Rows of a waterfall in one response; the page shows one such part at a time.
 const MOST_ROWS: usize = 10_000;
 
 /// Events, links, log records and attributes in the details of a span; the page says how many more there are.
@@ -28,9 +28,18 @@ const MOST_CHARACTERS: usize = 5_000;
 /// Events and log records marked on a bar; the details list them.
 const MOST_MARKS: usize = 40;
 
+/// Which rows of a waterfall are drawn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part {
+    /// The first row.
+    pub(crate) from: usize,
+    /// Instead of it, a span that is among them.
+    pub(crate) with: Option<SpanId>,
+}
+
 /// A trace as a waterfall: what `dice show --json` prints of it, with the sentence as `verdict`, and a row for each span;
 /// without them if nothing changed after revision `since`.
-pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
+pub(crate) fn waterfall(trace: &Trace, since: u64, part: Part) -> Value {
     let settled = settled(trace);
     if trace.revision <= since {
         return json!({"known": true, "revision": trace.revision, "settled": settled});
@@ -84,6 +93,8 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
             "steps": steps.iter().map(|(at, active)| json!([at - start, active])).collect::<Value>(),
         })
     });
+    let place = part.with.and_then(|id| tree.order.iter().position(|&(i, _)| spans[i].id == id));
+    let from = place.unwrap_or(part.from.min(tree.order.len().saturating_sub(1))) / MOST_ROWS * MOST_ROWS;
     json!({
         "known": true,
         "revision": trace.revision,
@@ -100,12 +111,16 @@ pub(crate) fn waterfall(trace: &Trace, since: u64) -> Value {
         "flags": report.flags,
         "siblings": siblings,
         "trace": summary(trace),
-        "rows": tree.order.iter().take(MOST_ROWS).map(row).collect::<Value>(),
+        "from": from,
+        "rows": tree.order.iter().skip(from).take(MOST_ROWS).map(row).collect::<Value>(),
     })
 }
 
 /// Where a call goes: the service of the span below it, or what its attributes say.
-fn callee<'a>(span: &'a StoredSpan, mut children: impl Iterator<Item = &'a Arc<StoredSpan>>) -> Option<&'a str> {
+pub(crate) fn callee<'a>(
+    span: &'a StoredSpan,
+    mut children: impl Iterator<Item = &'a Arc<StoredSpan>>,
+) -> Option<&'a str> {
     let below = children.find(|child| child.service() != span.service());
     map::is_call(span).then(|| below.map(|child| child.service()).or_else(|| map::address(span))).flatten()
 }

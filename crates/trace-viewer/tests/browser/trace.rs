@@ -10,17 +10,23 @@ use crate::{aside, send_batch};
 /// Names in the rows that are in the page.
 const NAMES: &str = "[...document.querySelectorAll('#rows .span-name')].map((e) => e.textContent).join()";
 
+/// A trace of so many spans: a root, and steps in groups of ten.
+fn send_steps(viewer: &Viewer, count: u64) -> String {
+    let trace = new_trace();
+    viewer.send("x", &[span(&trace, 1, 0, "all", 0, count)]);
+    for first in (2..=count).step_by(2_500) {
+        let head = |n| n - (n - 2) % 10;
+        let parent = |n| if n == head(n) { 1 } else { head(n) };
+        let step = |n| span(&trace, n, parent(n), &format!("step_{n}"), n - 1, n);
+        viewer.send("x", &(first..(first + 2_500).min(count + 1)).map(step).collect::<Vec<_>>());
+    }
+    trace
+}
+
 #[test]
 fn trace_of_10_000_spans_opens_with_only_the_rows_in_sight() {
     let viewer = Viewer::start(&[]);
-    let (small, big) = (send_batch(&viewer, 400), new_trace());
-    viewer.send("x", &[span(&big, 1, 0, "all", 0, 10_000)]);
-    for first in (2..=10_000).step_by(2_500) {
-        let head = |n| n - (n - 2) % 10;
-        let parent = |n| if n == head(n) { 1 } else { head(n) };
-        let step = |n| span(&big, n, parent(n), &format!("step_{n}"), n - 1, n);
-        viewer.send("x", &(first..(first + 2_500).min(10_001)).map(step).collect::<Vec<_>>());
-    }
+    let (small, big) = (send_batch(&viewer, 400), send_steps(&viewer, 10_000));
     browse(true, async |browser| {
         let mut took = Vec::new();
         for (trace, count) in [(&small, 9), (&big, 10_001)] {
@@ -115,6 +121,71 @@ fn link_to_one_span_opens_it_and_details_never_cover_the_clicked_row() {
             browser.until("document.querySelector('#details h2').textContent === 'step_50'").await?;
             browser.until(&format!("!{covered}")).await?;
         }
+        Ok(())
+    });
+}
+
+#[test]
+fn span_beyond_the_first_10_000_rows_opens_by_its_address_and_when_it_is_found() {
+    let viewer = Viewer::start(&[]);
+    let trace = send_steps(&viewer, 20_050);
+    let title = "document.querySelector('#details h2')?.textContent";
+    let part = "document.querySelector('#part-text').textContent";
+    browse(true, async |browser| {
+        browser.open(&format!("{}/trace/{trace}#{:016x}", viewer.pages, 20_007)).await?;
+        browser.until(&format!("{title} === 'step_20007'")).await?;
+        assert_eq!(browser.value(part).await?, "Rows 20,001 to 20,050 of 20,050.");
+        browser.click("#earlier").await?;
+        browser.until(&format!("{part} === 'Rows 10,001 to 20,000 of 20,050.'")).await?;
+        // A link to the same page.
+        browser.0.execute(&format!("location.hash = '{:016x}'", 7), []).await?;
+        browser.until(&format!("{title} === 'step_7'")).await?;
+        assert_eq!(browser.value(part).await?, "Rows 1 to 10,000 of 20,050.");
+        browser.find("#find").await?.send_keys("step_20044").await?;
+        browser.until("document.querySelector('.found-now .span-name')?.textContent === 'step_20044'").await?;
+        browser.0.execute("location.hash = 'abcdef12'", []).await?;
+        let state = "document.querySelector('#state').textContent";
+        browser.until(&format!("{state}.startsWith('The span 00000000abcdef12, which the address names')")).await?;
+        assert_eq!(browser.errors().await?, [] as [String; 0]);
+        Ok(())
+    });
+}
+
+#[test]
+fn spans_are_found_by_attributes_events_and_log_lines() {
+    let viewer = Viewer::start(&[]);
+    let trace = send_batch(&viewer, 400);
+    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let hidden = json!({"attributes": [text("die.type", "Risky")], "events": [{"name": "permit taken"}]});
+    viewer.send("dice-roller", &[with(span(&trace, 9, 3, "other", 16, 17), hidden)]);
+    let line = json!({"traceId": trace, "spanId": format!("{:016x}", 6), "body": {"stringValue": "Roll done"},
+        "attributes": [text("roll_value", "six")]});
+    let message = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [line]}]}]});
+    crate::support::post_json(&format!("{}/v1/logs", viewer.otlp), &message);
+    browse(true, async |browser| {
+        browser.open(&format!("{}/trace/{trace}", viewer.pages)).await?;
+        browser.find("#rows .row").await?;
+        browser.0.execute("document.querySelector('#rows .row').focus()", []).await?;
+        let found = "document.querySelector('#found').textContent";
+        let name = "document.querySelector('.found-now .span-name')?.textContent";
+        for (text, what, span) in [
+            ("RISKY", "1 of 2 spans · die.type = Risky", "other"),
+            ("die.type = r", "1 of 1 span · die.type = Risky", "other"),
+            ("permit", "1 of 1 span · permit taken", "other"),
+            ("roll done", "1 of 1 span · Roll done", "async_roll_0"),
+            ("value = six", "1 of 1 span · roll_value = six", "async_roll_0"),
+        ] {
+            browser.keys("/").await?;
+            browser.until("document.activeElement.id === 'find'").await?;
+            browser.keys(text).await?;
+            browser.until(&format!("{found}.startsWith({what:?}) && {name} === {span:?}")).await?;
+            browser.keys(Key::Escape + "").await?;
+            browser.until("document.querySelector('#found').hidden").await?;
+            browser.0.execute("document.querySelector('#rows .row').focus()", []).await?;
+        }
+        browser.find("#find").await?.send_keys("nowhere").await?;
+        browser.until(&format!("{found} === 'no span has this'")).await?;
+        assert_eq!(browser.errors().await?, [] as [String; 0]);
         Ok(())
     });
 }

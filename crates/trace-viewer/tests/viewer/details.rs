@@ -82,3 +82,23 @@ fn details_of_a_huge_span_are_its_beginning_and_how_much_more_there_is() {
     assert!(long.ends_with("é … and 390000 more bytes"), "{}", &long[long.len() - 50..]);
     assert!(details.to_string().len() < 100_000);
 }
+
+#[test]
+fn found_spans_are_limited_and_all_of_them_counted() {
+    let viewer = Viewer::start(&[]);
+    let trace = new_trace();
+    let long = format!("{}Needle{}", "before ".repeat(1000), " after".repeat(1000));
+    let hidden = json!({"attributes": [{"key": "text", "value": {"stringValue": long}}]});
+    let mut spans: Vec<Value> = (1..=2_500).map(|n| span(&trace, n, 0, "hay", n, n + 1)).collect();
+    spans.push(with(span(&trace, 9_999, 0, "other", 0, 1), hidden));
+    viewer.send("x", &spans);
+    let find = |text: &str| viewer.json(&format!("/view/traces/{trace}/find?text={text}"));
+    let many = find("HAY");
+    assert_eq!((many["spans"].as_array().map(Vec::len), &many["count"]), (Some(2_000), &json!(2_500)));
+    let one = find("needle");
+    assert_eq!((&one["count"], &one["spans"][0]["id"]), (&json!(1), &json!(format!("{:016x}", 9_999))));
+    let place = one["spans"][0]["in"].as_str().expect("text");
+    assert!(place.contains("Needle") && place.chars().count() < 110, "{place}");
+    assert_eq!(viewer.json(&format!("/view/traces/{}/find?text=x", new_trace()))["count"], 0);
+    assert_eq!(viewer.get("/view/traces/xyz/find?text=x").status(), 400);
+}

@@ -46,6 +46,7 @@ fn pages_and_assets_have_a_policy_against_foreign_content() {
         ("/assets/axis.js", "text/javascript"),
         ("/assets/compare.js", "text/javascript"),
         ("/assets/map.js", "text/javascript"),
+        ("/assets/find.js", "text/javascript"),
         ("/assets/layers.js", "text/javascript"),
         ("/assets/list.js", "text/javascript"),
         ("/assets/trace.js", "text/javascript"),
