@@ -5,7 +5,8 @@
 //!
 //! Reading order: `config.rs` (what one can set), `services.rs` (the table of services), `system.rs` (their addresses and
 //! environment), `port_owner.rs`, `supervisor.rs` (start, watch, stop), `child.rs` (one process), `ready.rs`, `welcome.rs` (what a person
-//! reads first), `output.rs`, `log_line.rs` and `sort.rs` (the log lines of all). `dice doctor` is the crate `doctor`.
+//! reads first), `output.rs`, `log_line.rs` and `sort.rs` (the log lines of all). `dice doctor` is the crate `doctor`,
+//! `dice learn` the crate `lessons`.
 //! `show.rs` and `compare.rs` show traces (`trace_source.rs` reads them, `terminal.rs` draws them).
 
 mod child;
@@ -61,6 +62,7 @@ enum Role {
     Doctor(Box<doctor::Config>),
     Show(Box<show::Config>),
     Compare(Box<compare::Config>),
+    Learn(Box<lessons::Config>),
 }
 
 fn main() -> ExitCode {
@@ -87,6 +89,7 @@ fn run(dice: Dice) -> anyhow::Result<ExitCode> {
         Some(Role::Doctor(config)) => doctor::run(&config, &services::FOR_DOCTOR),
         Some(Role::Show(config)) => return Ok(show::run(&config)),
         Some(Role::Compare(config)) => return Ok(compare::run(&config)),
+        Some(Role::Learn(config)) => return Ok(lessons::learn(&config)),
     }
     .map(|()| ExitCode::SUCCESS)
 }

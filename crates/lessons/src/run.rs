@@ -114,6 +114,11 @@ impl Run {
         steps.failed
     }
 
+    /// Whether it sent no span.
+    pub fn is_silent(&self) -> bool {
+        self.trace.tree().spans.is_empty()
+    }
+
     /// Its spans in OTLP's JSON.
     ///
     /// # Errors

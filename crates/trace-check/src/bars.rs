@@ -25,7 +25,7 @@ pub(crate) fn name(name: &str) -> String {
     escaped
 }
 
-/// The bars of these spans and their parents, each with a mark where it is one of `about`. All without any.
+/// The bars of these spans and their parents, with their services where these differ, each with a mark where it is one of `about`. All without any.
 pub(crate) fn draw(tree: &Tree, about: &[usize]) -> String {
     let about: HashSet<usize> = about.iter().copied().collect();
     let parents = about.iter().filter_map(|&i| tree.parents[i]);
@@ -37,9 +37,13 @@ pub(crate) fn draw(tree: &Tree, about: &[usize]) -> String {
     let least_depth = rows.iter().map(|(_, depth)| *depth).min().unwrap_or(0);
     let column = |at: u64| u128::from(at - from) * u128::from(WIDTH) / u128::from((to - from).max(1));
 
-    let titles = rows.iter().take(MAX_ROWS).map(|&&(i, depth)| {
+    let service = |&&(i, _): &&(usize, usize)| tree.spans[i].service.as_str();
+    let differ = rows.iter().any(|row| service(row) != rows.first().map_or("", service));
+    let titles = rows.iter().take(MAX_ROWS).map(|row| {
+        let (i, depth) = **row;
         let indent = "  ".repeat((depth - least_depth).min(MAX_DEPTH));
-        format!("{indent}{} {}", name(&tree.spans[i].name), name(&tree.spans[i].service))
+        let service = if differ { format!(" {}", name(service(row))) } else { String::new() };
+        format!("{indent}{}{service}", name(&tree.spans[i].name))
     });
     let titles: Vec<_> = titles.collect();
     let longest = titles.iter().map(|title| title.chars().count()).max().unwrap_or(0);
@@ -79,12 +83,20 @@ mod tests {
             Tree::new(vec![span(1, 0, "r", 0, 90_000), span(2, 1, "a", 0, 48_000), span(3, 2, "b", 0, 24_000), failed]);
         let (half, quarter) = ("█".repeat(24), "!".repeat(12));
         let expected = format!(
-            "  a    │{}│ 48 µs\n>   b  │{half}{}│ 24 µs\n>   c  │{}{quarter}│ 12 µs\n",
+            "  a   │{}│ 48 µs\n>   b │{half}{}│ 24 µs\n>   c │{}{quarter}│ 12 µs\n",
             "█".repeat(48),
             " ".repeat(24),
             " ".repeat(36),
         );
         assert_eq!(draw(&tree, &[2, 3]), expected);
+    }
+
+    #[test]
+    fn services_are_named_where_there_are_several() {
+        let of = |service: &str, id| Span { service: service.to_owned(), ..span(id, id - 1, "a", 0, 10) };
+        let text = |spans| draw(&Tree::new(spans), &[]).replace(['█', '│'], "");
+        assert_eq!(text(vec![of("shop", 1), of("shop", 2)]), "  a    10 ns\n    a  10 ns\n");
+        assert_eq!(text(vec![of("shop", 1), of("bank", 2)]), "  a shop    10 ns\n    a bank  10 ns\n");
     }
 
     #[test]

@@ -175,7 +175,9 @@ impl<'t> Selection<'t> {
         let found = self.spans.len();
         self.reported_empty = found == 0;
         let argument = if statement == "count" { number.to_string() } else { String::new() };
-        let holds = Broken::unless(number.contains(found), format!("{number} spans"), format!("{found}"), &self.spans);
+        let spans = if number == 1.into() { "span" } else { "spans" };
+        let holds =
+            Broken::unless(number.contains(found), format!("{number} {spans}"), format!("{found}"), &self.spans);
         self.report(statement, argument, holds);
         self
     }

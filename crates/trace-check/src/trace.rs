@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use trace_analysis::{Span, SpanId, Tree};
 
+use crate::bars;
 use crate::failure::{Broken, Failure, Report};
 use crate::selection::Selection;
 use crate::whole::Whole;
@@ -80,7 +81,7 @@ impl Trace {
     #[track_caller]
     pub fn state(&self, statement: &'static str, holds: bool, expected: &str, found: &str) {
         if let Err(broken) = Broken::unless(holds, expected, found, &[]) {
-            self.fail(broken.into_failure(self, statement, format!("state({statement:?})")));
+            self.fail(broken.into_failure(self, statement, statement.to_owned()));
         }
     }
 
@@ -93,6 +94,11 @@ impl Trace {
         statements(&collecting);
         let failures = collecting.failures.map(RefCell::into_inner).unwrap_or_default();
         if failures.is_empty() { Ok(()) } else { Err(Report { failures }) }
+    }
+
+    /// The waterfall of all spans as text, as a failure shows it.
+    pub fn bars(&self) -> String {
+        bars::draw(self.tree(), &[])
     }
 
     /// The spans as a tree.

@@ -33,8 +33,8 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
         "at-the-same-time",
         &[
             "The loop waits for each response before it sends the next request. Make all futures first, then wait for all.",
-            "`fetch(item)` without `.await` is a future that has not begun. `join_all` of the crate `futures` takes many and polls them together.",
-            "`join_all(items.split(',').map(fetch)).await;`",
+            "`fetch(&client, item)` without `.await` is a future that has not begun. `join_all` of the crate `futures` takes many and polls them together.",
+            "`join_all(items.split(',').map(|item| fetch(&client, item))).await;`",
         ],
         |trace| {
             trace.span("fetch").all_overlap();
@@ -44,9 +44,10 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
         "requests-at-the-same-time",
         &["The spans overlap, but the warehouse saw the requests one after another: a span has to last as long as its work."],
         |trace| {
-            let most = run.requests_at_once();
-            let expected = format!("{} requests at the same time", items.len());
-            trace.state("requests_at_once", most == items.len(), &expected, &most.to_string());
+            // On a busy machine the first response may be there before the last request is.
+            let (most, least) = (run.requests_at_once(), items.len() / 2 + 1);
+            let expected = format!("{least} requests at the same time, or more");
+            trace.state("requests_at_once", most >= least, &expected, &most.to_string());
         },
     );
 }

@@ -1,15 +1,17 @@
 use std::env;
 
 use futures::stream::{self, StreamExt};
+use reqwest::Client;
 use tracing::{Instrument, info_span};
 
 #[tokio::main]
 async fn main() {
     let telemetry = learning::start();
 
+    let client = Client::new();
     let items = env::var("ITEMS").unwrap_or("lamp-1,pen-2".to_owned());
     let order = async {
-        stream::iter(items.split(',')).for_each_concurrent(None, fetch).await;
+        stream::iter(items.split(',')).for_each_concurrent(None, |item| fetch(&client, item)).await;
     };
     order.instrument(info_span!("order")).await;
 
@@ -17,10 +19,10 @@ async fn main() {
 }
 
 /// Fetches one item from the warehouse.
-async fn fetch(item: &str) {
+async fn fetch(client: &Client, item: &str) {
     let warehouse = env::var("UPSTREAM_URL").unwrap_or_default();
     let call = async {
-        match reqwest::get(format!("{warehouse}/items/{item}")).await {
+        match client.get(format!("{warehouse}/items/{item}")).send().await {
             Ok(response) => println!("{item}: {}", response.status()),
             Err(error) => println!("{item}: {error}"),
         }

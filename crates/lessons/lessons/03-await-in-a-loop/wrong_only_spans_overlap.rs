@@ -1,16 +1,18 @@
 use std::env;
 
+use reqwest::Client;
 use tracing::{Instrument, info_span};
 
 #[tokio::main]
 async fn main() {
     let telemetry = learning::start();
 
+    let client = Client::new();
     let items = env::var("ITEMS").unwrap_or("lamp-1,pen-2".to_owned());
     let order = async {
         let calls: Vec<_> = items.split(',').map(|item| (item, info_span!("fetch", item))).collect();
         for (item, span) in &calls {
-            fetch(item).instrument(span.clone()).await;
+            fetch(&client, item).instrument(span.clone()).await;
         }
     };
     order.instrument(info_span!("order")).await;
@@ -19,10 +21,10 @@ async fn main() {
 }
 
 /// Fetches one item from the warehouse.
-async fn fetch(item: &str) {
+async fn fetch(client: &Client, item: &str) {
     let warehouse = env::var("UPSTREAM_URL").unwrap_or_default();
     let call = async {
-        match reqwest::get(format!("{warehouse}/items/{item}")).await {
+        match client.get(format!("{warehouse}/items/{item}")).send().await {
             Ok(response) => println!("{item}: {}", response.status()),
             Err(error) => println!("{item}: {error}"),
         }

@@ -1,0 +1,145 @@
+//! What a learner reads in the terminal. 80 columns are enough for it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use telemetry::visible;
+
+use crate::lesson::Lesson;
+use crate::run::Run;
+use crate::steps::Failed;
+
+/// Columns of a text that is wrapped.
+const WIDTH: usize = 78;
+
+/// Lines of a program's stdout, and of its stderr.
+const MOST_LINES: usize = 15;
+
+/// Characters of such a line.
+const MOST_CHARS: usize = 200;
+
+/// Writes to stdout. A reader that has gone (`… | head`) is no error.
+pub(crate) fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// All lessons, and the next one.
+pub(crate) fn list(passed: &BTreeSet<String>) -> String {
+    let lessons = Lesson::all();
+    let done = lessons.iter().filter(|lesson| passed.contains(lesson.slug)).count();
+    let next = lessons.iter().find(|lesson| !passed.contains(lesson.slug));
+    let mut text = format!("Lessons: {done} of {} passed\n\n", lessons.len());
+    for lesson in lessons {
+        let mark = match () {
+            () if passed.contains(lesson.slug) => "✓",
+            () if next.is_some_and(|next| next.slug == lesson.slug) => "→",
+            () => " ",
+        };
+        // Writing into a String cannot fail.
+        let _ = writeln!(text, "  {mark} {:>2}  {}", lesson.number(), lesson.title());
+    }
+    let _ = match next {
+        Some(next) => writeln!(text, "\nNext: cargo run -- learn {}", next.number()),
+        None => writeln!(text, "\nAll lessons are passed."),
+    };
+    text
+}
+
+/// The title, and for somebody who is new to the lesson its whole text.
+pub(crate) fn lesson(lesson: &Lesson, is_new: bool) -> String {
+    let title = format!("Lesson {}: {}\n", lesson.number(), lesson.title());
+    if !is_new {
+        return format!("{title}Its text: crates/lessons/lessons/{}/README.md\n\n", lesson.slug);
+    }
+    let mut text = format!("{title}\n{}\n\n", lesson.story());
+    for link in lesson.section("Links").lines() {
+        let parts = link.trim_start_matches("- [").trim_end_matches(')').split_once("](");
+        let _ = parts.map(|(name, url)| writeln!(text, "{}: {url}", name.replace('`', "")));
+    }
+    text + "\n"
+}
+
+/// What the program wrote.
+pub(crate) fn output(run: &Run) -> String {
+    let mut text = String::new();
+    for (stream, written) in [("stdout", &run.output.stdout), ("stderr", &run.output.stderr)] {
+        if written.trim().is_empty() {
+            continue;
+        }
+        let _ = writeln!(text, "Your program wrote to {stream}:");
+        for line in written.lines().take(MOST_LINES) {
+            let short: String = line.chars().take(MOST_CHARS).collect();
+            let _ = writeln!(text, "  {}", visible(&short));
+        }
+        if let more @ 1.. = written.lines().count().saturating_sub(MOST_LINES) {
+            let _ = writeln!(text, "  … {more} more lines");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The first statement that does not hold, with its bars, and a hint or all.
+pub(crate) fn not_yet(failed: &Failed, no_span: bool, all_hints: bool) -> String {
+    let mut text = format!("Not yet: {}\n\n", failed.step.replace('-', " "));
+    if no_span {
+        text += "No span has arrived.\n";
+    }
+    if let Some(first) = failed.report.failures.first() {
+        text += &first.to_string();
+    }
+    if let more @ 1.. = failed.report.failures.len().saturating_sub(1) {
+        let _ = writeln!(text, "  ({more} more of this kind)");
+    }
+    let shown = if all_hints { failed.hints.len() } else { 1 };
+    for hint in failed.hints.iter().take(shown) {
+        let _ = write!(text, "\n{}", wrapped(&format!("Hint: {hint}")));
+    }
+    if let more @ 1.. = failed.hints.len().saturating_sub(shown) {
+        let _ = writeln!(text, "({more} more with --hint)");
+    }
+    text
+}
+
+/// Lines of [`WIDTH`] columns at most, but for a word that is longer.
+fn wrapped(text: &str) -> String {
+    let (mut lines, mut columns) = (String::new(), 0);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if columns > 0 && columns + 1 + length > WIDTH {
+            lines.push('\n');
+            columns = 0;
+        }
+        if columns > 0 {
+            lines.push(' ');
+            columns += 1;
+        }
+        lines += word;
+        columns += length;
+    }
+    lines + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_wrapped_between_words() {
+        let text = wrapped(&format!("{} {} b", "a".repeat(40), "ä".repeat(37)));
+        assert_eq!(text, format!("{} {}\nb\n", "a".repeat(40), "ä".repeat(37)));
+        assert_eq!(wrapped(&"a".repeat(90)), format!("{}\n", "a".repeat(90)));
+    }
+
+    #[test]
+    fn list_marks_what_is_passed_and_what_is_next() {
+        let first = Lesson::all()[0].slug.to_owned();
+        let text = list(&[first].into());
+        assert!(text.contains("\n  ✓  1  A first span\n  →  "), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() < 80), "{text}");
+        let all = Lesson::all().iter().map(|lesson| lesson.slug.to_owned()).collect();
+        assert!(list(&all).ends_with("\nAll lessons are passed.\n"));
+    }
+}
