@@ -50,9 +50,13 @@ impl AppState {
 
 /// The whole service, as `run` serves it and as the tests request it.
 pub fn app(state: AppState, service: &Service) -> Router {
-    let routes = OpenApiRouter::new()
+    service.router(routes(state), Router::new())
+}
+
+pub(crate) fn routes(state: AppState) -> OpenApiRouter {
+    OpenApiRouter::new()
         .routes(routes!(handlers::about))
         .routes(routes!(handlers::roll))
-        .routes(routes!(handlers::roll_async));
-    service.router(routes.with_state(state), Router::new())
+        .routes(routes!(handlers::roll_async))
+        .with_state(state)
 }

@@ -55,15 +55,15 @@ impl Batch<'_> {
                 async.roll_index = i64::from(index),
                 die.type = &*self.die.identifier,
             );
-            let rolled = self.roll_one(index).instrument(span).await;
+            let rolled = self.roll_one(index, work).instrument(span).await;
             add_completion(index, &rolled);
             rolled
         });
         join_all(rolls).await
     }
 
-    /// One roll, inside its own span.
-    async fn roll_one(&self, index: u32) -> Rolled {
+    /// One roll, inside its own span. Its time passes in `work`.
+    pub(crate) async fn roll_one<W: Future>(&self, index: u32, work: impl Fn(Duration) -> W) -> Rolled {
         let (unfinished, in_progress) = (Unfinished::work(), self.metrics.started(&self.die.identifier));
         let throw = self.chance.throw(self.die, self.stream, index);
         let (_permit, waited) = self.limit.permit().await;
@@ -96,7 +96,7 @@ impl Batch<'_> {
 }
 
 /// Adds an event to the request's span, so that the order in which the rolls finished reads off it.
-fn add_completion(index: u32, Rolled { face, took, .. }: &Rolled) {
+pub(crate) fn add_completion(index: u32, Rolled { face, took, .. }: &Rolled) {
     let outcome = match *face {
         Some(face) => KeyValue::new("die.result", face),
         None => KeyValue::new("die.error", true),

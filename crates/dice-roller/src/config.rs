@@ -44,6 +44,10 @@ pub struct Config {
     #[command(flatten)]
     pub breaker: BreakerSettings,
 
+    /// Faults to look at
+    #[command(flatten)]
+    pub faults: ::faults::Settings,
+
     /// What every service can be told
     #[command(flatten)]
     pub service: Settings,

@@ -86,10 +86,10 @@ pub(crate) async fn roll(
 pub(crate) struct RollAsyncQuery {
     /// Name of a die, for example fair
     #[param(min_length = 1, max_length = 128)]
-    die: String,
+    pub(crate) die: String,
     /// Rolls in the batch, from 1 to MAX_ASYNC_ROLLS (20)
     #[param(minimum = 1)]
-    times: u32,
+    pub(crate) times: u32,
     /// What happens to a batch in which a roll fails (default: all-or-nothing)
     strategy: Option<Strategy>,
     /// Rolls at once, from 1 to `times` (default: all)
@@ -97,7 +97,7 @@ pub(crate) struct RollAsyncQuery {
     concurrency: Option<u32>,
     /// Makes the batch repeatable: the same rolls, failures and delays whatever `concurrency` is, whatever else runs, and
     /// whatever ROLL_SEED is (default: ROLL_SEED, or chance)
-    seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
     /// Whether the response has the times of each roll (default: false). A batch that fails has none; with best-effort a
     /// failed roll has its own
     details: Option<bool>,
@@ -178,15 +178,24 @@ pub(crate) async fn roll_async(
     deadline: Deadline,
     Query(query): Query<RollAsyncQuery>,
 ) -> Result<Json<BatchRolled>, Error> {
-    let RollAsyncQuery { die, times, concurrency, .. } = &query;
-    let (die_type, concurrency) = (&**die, concurrency.unwrap_or(*times));
+    record_batch(&state, &query, state.roll_batch(&query, deadline)).await.map(Json)
+}
+
+/// Sets the attributes of a batch, rolls it, and records in log and metrics what came of it.
+pub(crate) async fn record_batch(
+    state: &AppState,
+    query: &RollAsyncQuery,
+    rolled: impl Future<Output = Result<BatchRolled, Error>>,
+) -> Result<BatchRolled, Error> {
+    let RollAsyncQuery { die, times, .. } = query;
+    let (die_type, concurrency) = (&**die, query.concurrency());
     state.metrics.batch_requested(*times);
     attributes::set("die.type", die.clone());
     attributes::set("async.batch_size", i64::from(*times));
     attributes::set("async.concurrency", i64::from(concurrency));
     tracing::info!(name: "batch.started", die_type, times, concurrency, "Async roll batch started");
     let started = Instant::now();
-    let rolled = state.roll_batch(&query, concurrency, deadline).await;
+    let rolled = rolled.await;
     match &rolled {
         Ok(BatchRolled { total, rolls, .. }) => {
             attributes::set("async.total_result", *total);
@@ -199,7 +208,7 @@ pub(crate) async fn roll_async(
             tracing::error!(name: "batch.failed", die_type, times, error = &*error.cause(), "Async roll batch failed");
         }
     }
-    rolled.map(Json)
+    rolled
 }
 
 impl AppState {
@@ -229,13 +238,8 @@ impl AppState {
         }
     }
 
-    async fn roll_batch(
-        &self,
-        query: &RollAsyncQuery,
-        concurrency: u32,
-        deadline: Deadline,
-    ) -> Result<BatchRolled, Error> {
-        let times = query.times;
+    async fn roll_batch(&self, query: &RollAsyncQuery, deadline: Deadline) -> Result<BatchRolled, Error> {
+        let (times, concurrency) = (query.times, query.concurrency());
         let stream = self.chance.next_request(query.seed);
         let _admission = self.limit.admit(times).ok_or(Error::QueueFull)?;
         let die = self.find_die(&query.die, deadline).await?; // once for the whole batch
@@ -243,9 +247,37 @@ impl AppState {
         let started = Instant::now();
         let rolls = Batch { die: &die, stream, times, concurrency, chance, limit, metrics }.roll().await;
         metrics.batch_finished(started.elapsed());
+        BatchRolled::new(query, &rolls, started)
+    }
 
+    /// Gets the die from die-service, and sets what it is like on the span.
+    pub(crate) async fn find_die(&self, identifier: &str, deadline: Deadline) -> Result<Die, Error> {
+        let die = self.die_service.find(identifier, deadline).await?;
+        set_die(&die);
+        Ok(die)
+    }
+}
+
+/// Sets what a die is like on the span.
+pub(crate) fn set_die(die: &Die) {
+    let faces = &die.specification.faces;
+    attributes::set("die.faces", Value::Array(faces[..faces.len().min(MAX_FACES_SHOWN)].to_vec().into()));
+    attributes::set("die.error_rate", die.specification.error_rate);
+}
+
+impl RollAsyncQuery {
+    /// Rolls at once.
+    pub(crate) fn concurrency(&self) -> u32 {
+        self.concurrency.unwrap_or(self.times)
+    }
+}
+
+impl BatchRolled {
+    /// The response to `query`, whose rolls began at `started`; an error where too many failed.
+    pub(crate) fn new(query: &RollAsyncQuery, rolls: &[Rolled], started: Instant) -> Result<Self, Error> {
+        let times = query.times;
         let failed: Vec<u32> =
-            (0..times).zip(&rolls).filter(|(_, roll)| roll.face.is_none()).map(|(index, _)| index).collect();
+            (0..times).zip(rolls).filter(|(_, roll)| roll.face.is_none()).map(|(index, _)| index).collect();
         let strategy = query.strategy.unwrap_or_default();
         let fatal = match strategy {
             Strategy::AllOrNothing => !failed.is_empty(),
@@ -255,22 +287,13 @@ impl AppState {
             return Err(Error::BatchFailed { die: query.die.clone(), failed, times });
         }
         let reason = |index| FailedRoll { index, error: format!("Die '{}' failed!", query.die) };
-        Ok(BatchRolled {
+        Ok(Self {
             total: rolls.iter().filter_map(|roll| roll.face).fold(0, i64::saturating_add),
             rolls: rolls.iter().map(|roll| roll.face).collect(),
             count: times,
             failed: (strategy == Strategy::BestEffort).then(|| failed.into_iter().map(reason).collect()),
-            details: query.details.unwrap_or_default().then(|| details(&rolls, started)),
+            details: query.details.unwrap_or_default().then(|| details(rolls, started)),
         })
-    }
-
-    /// Gets the die from die-service, and sets what it is like on the span.
-    async fn find_die(&self, identifier: &str, deadline: Deadline) -> Result<Die, Error> {
-        let die = self.die_service.find(identifier, deadline).await?;
-        let faces = &die.specification.faces;
-        attributes::set("die.faces", Value::Array(faces[..faces.len().min(MAX_FACES_SHOWN)].to_vec().into()));
-        attributes::set("die.error_rate", die.specification.error_rate);
-        Ok(die)
     }
 }
 

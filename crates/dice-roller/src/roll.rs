@@ -51,8 +51,8 @@ pub(crate) struct Chance {
 /// Where the rolls of one request draw from: with a seed, the number of the request and a roll's index decide that roll.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stream {
-    seed: Option<u64>,
-    request: u64,
+    pub(crate) seed: Option<u64>,
+    pub(crate) request: u64,
 }
 
 impl Chance {

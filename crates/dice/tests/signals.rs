@@ -93,7 +93,7 @@ fn standard_names_are_those_of_the_semantic_conventions() {
 #[test]
 fn event_names_of_the_code_are_in_the_registry() {
     let mut code = String::new();
-    for package in ["telemetry", "service", "die-service", "dice-roller", "frontend"] {
+    for package in ["telemetry", "service", "faults", "die-service", "dice-roller", "frontend"] {
         let mut folders =
             vec![std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(package).join("src")];
         while let Some(folder) = folders.pop() {

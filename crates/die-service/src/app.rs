@@ -31,6 +31,9 @@ impl AppState {
 
 /// The whole service, as `run` serves it and as the tests request it.
 pub fn app(state: AppState, service: &Service) -> Router {
-    let routes = OpenApiRouter::new().routes(routes!(handlers::about)).routes(routes!(handlers::dice));
-    service.router(routes.with_state(state), Router::new())
+    service.router(routes(state), Router::new())
+}
+
+pub(crate) fn routes(state: AppState) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(handlers::about)).routes(routes!(handlers::dice)).with_state(state)
 }

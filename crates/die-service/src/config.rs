@@ -20,6 +20,10 @@ pub struct Config {
     #[arg(long, env = "DIE_SPECIFICATIONS")]
     pub die_specifications: Option<PathBuf>,
 
+    /// Faults to look at
+    #[command(flatten)]
+    pub faults: ::faults::Settings,
+
     /// The settings of every service
     #[command(flatten)]
     pub service: Settings,

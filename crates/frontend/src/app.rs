@@ -28,6 +28,8 @@ pub struct AppState {
     pub(crate) trace_url: Arc<str>,
     /// Where the viewer compares two traces, whose ids follow; none where there is another viewer.
     pub(crate) compare_url: Option<Arc<str>>,
+    /// Whether there is a page of switches.
+    pub(crate) has_faults_page: bool,
 }
 
 impl AppState {
@@ -45,6 +47,7 @@ impl AppState {
             max_rolls: config.max_async_rolls,
             trace_url: config.trace_url_template.as_str().into(),
             compare_url: compare_url(&config.trace_url_template).map(Arc::from),
+            has_faults_page: false,
         })
     }
 
@@ -56,9 +59,13 @@ impl AppState {
 
 /// The whole service, as `run` serves it and as the tests request it.
 pub fn app(state: AppState, service: &Service) -> Router {
-    let routes = OpenApiRouter::new()
+    service.router(routes(state), assets::routes())
+}
+
+pub(crate) fn routes(state: AppState) -> OpenApiRouter {
+    OpenApiRouter::new()
         .routes(routes!(handlers::page::page))
         .routes(routes!(handlers::roll::roll))
-        .routes(routes!(handlers::roll::roll_async));
-    service.router(routes.with_state(state), assets::routes())
+        .routes(routes!(handlers::roll::roll_async))
+        .with_state(state)
 }

@@ -43,6 +43,10 @@ pub struct Config {
     #[command(flatten)]
     pub breaker: BreakerSettings,
 
+    /// Faults to look at
+    #[command(flatten)]
+    pub faults: ::faults::Settings,
+
     /// The settings of every service
     #[command(flatten)]
     pub service: Settings,

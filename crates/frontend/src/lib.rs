@@ -10,6 +10,7 @@ mod assets;
 mod config;
 mod dice_list;
 mod error;
+mod faults;
 mod metrics;
 mod query;
 mod rate_limit;
@@ -38,14 +39,19 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     if config.service.action.is_some() {
         return service::healthcheck(config.port);
     }
-    let telemetry = telemetry::Telemetry::init(NAME, VERSION, &config.service.telemetry)?;
+    let switches = config.faults.switches(NAME);
+    let hooks = switches.as_ref().map(faults::hooks).unwrap_or_default();
+    let telemetry = telemetry::Telemetry::init_with_hooks(NAME, VERSION, &config.service.telemetry, hooks)?;
     let service = service::Service::new(telemetry.handle(), &config.service);
     telemetry.run(async move {
         let listener = service::bind(&config.host, config.port).await?;
-        let address = listener.local_addr()?.to_string();
-        tracing::info!(name: "service.starting", address, version = VERSION, "Frontend starting up");
+        let listening = listener.local_addr()?;
+        tracing::info!(name: "service.starting", address = listening.to_string(), version = VERSION, "Frontend starting up");
         let state = AppState::new(&config, &service)?;
-        let app = app(state.clone(), &service);
+        let app = match switches {
+            None => app(state.clone(), &service),
+            Some(switches) => faults::app(state.clone(), &service, switches, listening, &config),
+        };
         #[allow(clippy::disallowed_methods)] // there is no span yet, and it ends with the runtime
         tokio::spawn(async move { state.fetch_dice().await });
         service.serve(listener, app).await

@@ -15,6 +15,7 @@ use opentelemetry_sdk::trace::SdkTracer;
 use opentelemetry_semantic_conventions::trace as semconv;
 use reqwest::{Request, Url};
 
+use crate::hooks::RequestHook;
 use crate::http_attributes::{full_url, method, protocol_version};
 use crate::propagation::Propagation;
 
@@ -32,6 +33,7 @@ pub struct Client {
     /// None with `OTEL_SDK_DISABLED`.
     tracer: Option<SdkTracer>,
     propagation: Propagation,
+    hook: Option<RequestHook>,
 }
 
 /// Why a request brought no response.
@@ -82,8 +84,13 @@ pub(crate) fn http_client(server: &Url) -> reqwest::Result<reqwest::Client> {
 }
 
 impl Client {
-    pub(crate) fn new(http: reqwest::Client, tracer: Option<SdkTracer>, propagation: Propagation) -> Self {
-        Self { http, tracer, propagation }
+    pub(crate) fn new(
+        http: reqwest::Client,
+        tracer: Option<SdkTracer>,
+        propagation: Propagation,
+        hook: Option<RequestHook>,
+    ) -> Self {
+        Self { http, tracer, propagation, hook }
     }
 
     /// Sends `request` and reads the whole response, within the request's own timeout.
@@ -97,7 +104,7 @@ impl Client {
         let limit = request.timeout().copied().unwrap_or(Duration::MAX);
         let context = self.start_span(&request);
         self.propagation.inject(&context, request.headers_mut());
-        let result = exchange(&self.http, request).with_context(context.clone()).await;
+        let result = self.hooked_exchange(request, limit).with_context(context.clone()).await;
         let result = result.map_err(|error| match error {
             ClientError::Connection { source } if source.is_timeout() => ClientError::Timeout { limit },
             error => error,
@@ -105,6 +112,12 @@ impl Client {
         record(&context, &result);
         context.span().end();
         result
+    }
+
+    async fn hooked_exchange(&self, request: Request, limit: Duration) -> Result<http::Response<Bytes>, ClientError> {
+        let Some(hook) = &self.hook else { return exchange(&self.http, request).await };
+        let held_up = tokio::time::timeout(limit, hook(request)).await;
+        exchange(&self.http, held_up.map_err(|_| ClientError::Timeout { limit })?).await
     }
 
     /// The current context with a CLIENT span in it.

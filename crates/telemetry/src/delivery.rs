@@ -65,6 +65,13 @@ impl Counters {
         self.dropped.with_label_values(&[reason.as_str()]).inc_by(count as u64);
     }
 
+    /// How many spans are no longer waiting, for whatever reason.
+    pub(crate) fn done(&self) -> u64 {
+        let reasons = [DropReason::QueueFull, DropReason::ExportFailed, DropReason::Shutdown];
+        let dropped = reasons.map(|reason| self.dropped.with_label_values(&[reason.as_str()]).get());
+        self.exported.get() + dropped.iter().sum::<u64>()
+    }
+
     pub(crate) fn lost_at_shutdown(&self) -> u64 {
         self.dropped.with_label_values(&[DropReason::Shutdown.as_str()]).get()
     }

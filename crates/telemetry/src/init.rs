@@ -18,6 +18,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::client::{self, Client};
 use crate::delivery::Counters;
+use crate::hooks::{Hooks, RequestHook};
 use crate::log_records::LogRecords;
 use crate::log_writer::LogWriter;
 use crate::logs;
@@ -40,6 +41,7 @@ pub struct Telemetry {
     traces: Traces,
     log_records: Option<LogRecords>,
     log_writer: LogWriter,
+    worker_threads: Option<usize>,
 }
 
 /// What a service uses of it while it runs. Cheap to clone.
@@ -51,6 +53,7 @@ pub struct Handle {
     pub version: &'static str,
     registry: Registry,
     server: ServerTelemetry,
+    request_hook: Option<RequestHook>,
 }
 
 impl Telemetry {
@@ -61,9 +64,22 @@ impl Telemetry {
     /// # Errors
     /// When an exporter cannot be built, or telemetry was started before in this process.
     pub fn init(service: &'static str, version: &'static str, settings: &Settings) -> anyhow::Result<Self> {
+        Self::init_with_hooks(service, version, settings, Hooks::default())
+    }
+
+    /// As [`Telemetry::init`], with `hooks` that may change what leaves.
+    ///
+    /// # Errors
+    /// As [`Telemetry::init`].
+    pub fn init_with_hooks(
+        service: &'static str,
+        version: &'static str,
+        settings: &Settings,
+        hooks: Hooks,
+    ) -> anyhow::Result<Self> {
         // Unbuffered, so that an error belongs to the lines that it lost.
         let stdout = std::io::stdout().as_fd().try_clone_to_owned().context("stdout")?;
-        Self::init_writing_to(service, version, settings, File::from(stdout))
+        Self::install(service, version, settings, File::from(stdout), hooks)
     }
 
     /// As [`Telemetry::init`], with log lines written to `out`: for a program that shares its terminal with them.
@@ -76,8 +92,18 @@ impl Telemetry {
         settings: &Settings,
         out: impl Write + Send + 'static,
     ) -> anyhow::Result<Self> {
+        Self::install(service, version, settings, out, Hooks::default())
+    }
+
+    fn install(
+        service: &'static str,
+        version: &'static str,
+        settings: &Settings,
+        out: impl Write + Send + 'static,
+        hooks: Hooks,
+    ) -> anyhow::Result<Self> {
         settings.check()?;
-        let (telemetry, subscriber) = Self::build(service, version, settings, out, None)?;
+        let (telemetry, subscriber) = Self::build(service, version, settings, out, None, hooks)?;
         tracing::subscriber::set_global_default(subscriber).context("telemetry was started twice in this process")?;
         for (setting, why) in settings::ignored() {
             tracing::warn!(name: "setting.ignored", setting, why, "Setting has no effect");
@@ -94,6 +120,7 @@ impl Telemetry {
         settings: &Settings,
         out: impl Write + Send + 'static,
         memory: Option<InMemorySpanExporter>,
+        hooks: Hooks,
     ) -> anyhow::Result<(Self, impl Subscriber + Send + Sync)> {
         // One TLS implementation for every client of the process; an error says that it is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -103,7 +130,7 @@ impl Telemetry {
 
         let otel = &settings.otel;
         let resource = resource(service, version, otel);
-        let traces = Traces::new(settings, resource.clone(), &span_counters, memory)?;
+        let traces = Traces::new(settings, resource.clone(), &span_counters, memory, hooks.span)?;
         let log_records = LogRecords::new(otel, resource, &log_counters)?;
         let log_writer = LogWriter::new(out, log_counters)?;
 
@@ -123,8 +150,9 @@ impl Telemetry {
             metrics: HttpMetrics::new(&registry)?,
             propagation: Propagation::new(&otel.otel_propagators, otel.otel_sdk_disabled),
         };
-        let handle = Handle { service, version, registry, server };
-        Ok((Self { handle, span_counters, traces, log_records, log_writer }, subscriber))
+        let handle = Handle { service, version, registry, server, request_hook: hooks.request };
+        let worker_threads = hooks.worker_threads;
+        Ok((Self { handle, span_counters, traces, log_records, log_writer, worker_threads }, subscriber))
     }
 
     /// What the service uses while it runs.
@@ -142,7 +170,11 @@ impl Telemetry {
     /// # Errors
     /// Those of `service`, and when the runtime cannot be built.
     pub fn run(self, service: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        if let Some(threads) = self.worker_threads {
+            runtime.worker_threads(threads);
+        }
+        let runtime = runtime.enable_all().build()?;
         let result = runtime.block_on(service);
         runtime.shutdown_timeout(Duration::from_secs(1));
 
@@ -177,7 +209,8 @@ impl Handle {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn client(&self, server: &Url) -> anyhow::Result<Client> {
-        Ok(Client::new(client::http_client(server)?, self.server.tracer.clone(), self.server.propagation))
+        let http = client::http_client(server)?;
+        Ok(Client::new(http, self.server.tracer.clone(), self.server.propagation, self.request_hook.clone()))
     }
 }
 

@@ -27,6 +27,7 @@ mod client;
 mod delivery;
 #[cfg(test)]
 mod export_tests;
+mod hooks;
 mod http_attributes;
 pub mod init;
 mod log_records;
@@ -42,8 +43,10 @@ pub mod testing;
 mod traces;
 
 pub use client::{Client, ClientError, MAX_BODY};
+pub use hooks::{Hooks, RequestHook, SpanHook};
 pub use init::{Handle, Telemetry};
 pub use logs::visible;
+pub use opentelemetry_sdk::trace::SpanData;
 pub use server::{ErrorDescription, ServerTelemetry, trace};
 
 /// Entry points for the fuzz targets (`fuzz/`); not there in any other build.

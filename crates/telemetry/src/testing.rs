@@ -30,7 +30,7 @@ use serde_json::Value;
 use tracing::subscriber::DefaultGuard;
 
 use crate::settings::Settings;
-use crate::{Handle, Telemetry};
+use crate::{Handle, Hooks, Telemetry};
 
 /// The telemetry of a test, and what it has brought so far.
 pub struct Captured {
@@ -75,7 +75,8 @@ impl Captured {
         let args = std::iter::once(service).chain(flags.iter().copied()).map(OsString::from);
         let settings = Flags::try_parse_from(args)?.settings;
         let (spans, lines) = (InMemorySpanExporter::default(), Lines::default());
-        let (telemetry, subscriber) = Telemetry::build(service, "test", &settings, lines.clone(), Some(spans.clone()))?;
+        let (telemetry, subscriber) =
+            Telemetry::build(service, "test", &settings, lines.clone(), Some(spans.clone()), Hooks::default())?;
         Ok(Self { telemetry, spans, lines, _subscriber: tracing::subscriber::set_default(subscriber) })
     }
 

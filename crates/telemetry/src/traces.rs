@@ -5,6 +5,7 @@
 //! stands for the three in the middle.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,10 +13,12 @@ use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, InMemorySpanExporter, Sampler, SdkTracerProvider, SpanProcessor,
+    TracerProviderBuilder,
 };
 use span_export::SpanExport;
 
 use crate::delivery::{Account, Admission, Counted, Counters};
+use crate::hooks::{Hooked, SpanHook};
 use crate::otlp::{self, ExportClient};
 use crate::settings::{Otel, SamplerName, Settings, SpanProcessorName, TracesExporter};
 
@@ -35,6 +38,7 @@ impl Traces {
         resource: Resource,
         counters: &Counters,
         memory: Option<InMemorySpanExporter>,
+        hook: Option<SpanHook>,
     ) -> anyhow::Result<Self> {
         let otel = &settings.otel;
         let builder = SdkTracerProvider::builder()
@@ -51,10 +55,10 @@ impl Traces {
             (None, TracesExporter::Otlp, SpanProcessorName::Batch) => {
                 let spans = Account::new(otel.traces().max_queue_size, counters.clone());
                 account = Some(spans.clone());
-                builder.with_span_processor(batch_processor(otel, spans)?)
+                with_processor(builder, batch_processor(otel, spans)?, hook, counters)
             }
             (None, TracesExporter::Otlp, SpanProcessorName::Direct) => {
-                builder.with_span_processor(direct_processor(otel, counters)?)
+                with_processor(builder, direct_processor(otel, counters)?, hook, counters)
             }
         };
         Ok(Self { provider: builder.build(), account })
@@ -65,6 +69,21 @@ impl Traces {
         let _ = self.provider.shutdown_with_timeout(timeout); // the account says what came of it
         if let Some(account) = &self.account {
             account.close();
+        }
+    }
+}
+
+fn with_processor(
+    builder: TracerProviderBuilder,
+    processor: impl SpanProcessor + 'static,
+    hook: Option<SpanHook>,
+    counters: &Counters,
+) -> TracerProviderBuilder {
+    match hook {
+        None => builder.with_span_processor(processor),
+        Some(hook) => {
+            let (ended, counters) = (AtomicU64::new(0), counters.clone());
+            builder.with_span_processor(Hooked { processor, hook, ended, counters })
         }
     }
 }

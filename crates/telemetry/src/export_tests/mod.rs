@@ -9,9 +9,9 @@ use std::time::Duration;
 use clap::Parser;
 use prometheus::Registry;
 
-use crate::Telemetry;
 use crate::settings::Settings;
 use crate::testing::{Lines, sample_of};
+use crate::{Hooks, Telemetry};
 use receiver::{Receiver, Reply};
 
 const PROCESSORS: [&str; 2] = ["--span-processor=batch", "--span-processor=direct"];
@@ -37,7 +37,8 @@ fn run(receiver: &Receiver, flags: &[&str], spans: usize, service: impl Future<O
     let endpoint = format!("--otel-exporter-otlp-endpoint={}", receiver.url);
     let flags = ["test", &endpoint, "--otel-bsp-schedule-delay=20"].into_iter().chain(flags.iter().copied());
     let settings = Flags::parse_from(flags).settings;
-    let (telemetry, subscriber) = Telemetry::build("test", "1", &settings, std::io::sink(), None).unwrap();
+    let (telemetry, subscriber) =
+        Telemetry::build("test", "1", &settings, std::io::sink(), None, Hooks::default()).unwrap();
     let registry = telemetry.handle().registry().clone();
     let _subscriber = tracing::subscriber::set_default(subscriber);
     for _ in 0..spans {
@@ -153,7 +154,8 @@ fn long_message_of_the_receiver_is_cut_before_it_is_logged() {
     let endpoint = format!("--otel-exporter-otlp-endpoint={}", receiver.url);
     let settings = Flags::parse_from(["test", &*endpoint, "--otel-bsp-schedule-delay=20"]).settings;
     let lines = Lines::default();
-    let (telemetry, subscriber) = Telemetry::build("test", "1", &settings, lines.clone(), None).unwrap();
+    let (telemetry, subscriber) =
+        Telemetry::build("test", "1", &settings, lines.clone(), None, Hooks::default()).unwrap();
     // The exporter logs on a thread of its own, so this subscriber has to be that of the whole process.
     let _ = tracing::subscriber::set_global_default(subscriber);
     tracing::info_span!("work").in_scope(|| ());
