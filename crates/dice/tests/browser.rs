@@ -7,7 +7,7 @@
 #[path = "common/mod.rs"]
 mod common;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use test_support::browser::INTERVAL;
 use test_support::{PATIENCE, eventually, http};
 use thirtyfour::BrowserLogEntry;
@@ -226,9 +226,18 @@ fn both_ways_are_drawn_without_javascript() {
         wait_for(browser, "#both").await?.click().await?;
         wait_for(browser, "#sequential .bar").await?;
         let pictures = (picture(browser, "at-once").await?, picture(browser, "sequential").await?);
-        Ok((pictures, wait_for(browser, "#gain").await?.text().await?, browser.current_url().await?.to_string()))
+        let link = wait_for(browser, "#comparison #compare").await?.prop("href").await?.unwrap_or_default();
+        let gain = wait_for(browser, "#gain").await?.text().await?;
+        Ok((pictures, gain, browser.current_url().await?.to_string(), link))
     });
-    let Some((pictures, gain, url)) = seen else { return };
+    let Some((pictures, gain, url, link)) = seen else { return };
+    // The page needs script; what it draws is at the same address below /view.
+    let compared = link.replacen("/compare/", "/view/compare/", 1);
+    let sentence = eventually("both batches in the viewer", || {
+        let compared: Value = serde_json::from_str(&http::get(&compared).text()).ok()?;
+        compared["sentence"].as_str().filter(|sentence| sentence.contains("times faster")).map(str::to_owned)
+    });
+    assert!(sentence.starts_with("The same 5 rolls: one after the other "), "{sentence}");
     assert!(url.contains("both=on"), "{url}");
     check_pictures(&pictures.0, &pictures.1, 5);
     assert!(gain.starts_with("The same 5 rolls: one after the other ") && gain.ends_with(" times faster."), "{gain}");

@@ -48,15 +48,15 @@ function draw(compared) {
   byId("verdict").textContent = unbroken(sentence);
   side("A", "side-a", compared.a);
   side("B", "side-b", compared.b);
-  byId("swap").href = `/compare/${compared.b.id}/${compared.a.id}`;
+  byId("swap").href = `/compare/${encodeURIComponent(b)}/${encodeURIComponent(a)}`;
   byId("summary").hidden = false;
   byId("picture").hidden = false;
   document.title = `${duration(compared.a.duration)} and ${duration(compared.b.duration)}`;
   redraw();
 }
 
-function side(name, place, { id, duration: all, start }) {
-  const link = element("a", { href: `/trace/${id}` }, id);
+function side(name, place, { id, span, duration: all, start }) {
+  const link = span ? element("a", { href: `/trace/${id}#${span}` }, `${id}, span ${span}`) : element("a", { href: `/trace/${id}` }, id);
   byId(place).replaceChildren(
     element("h2", {}, `${name} · `, element("code", {}, link)),
     element("p", { class: "total" }, duration(all)),

@@ -1,5 +1,6 @@
 //! A stored trace for the crate `trace-analysis`.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use trace_analysis::{Kind, READ_ATTRIBUTES, Report, Span, SpanId, Tree};
@@ -19,6 +20,25 @@ pub(crate) fn settled(trace: &Trace) -> bool {
 /// The tree of a trace; its span `i` is the `i`th of `trace.spans`.
 pub(crate) fn tree(trace: &Trace) -> Tree {
     Tree::new(trace.spans.values().map(|stored| span(stored)).collect())
+}
+
+/// A span of a trace and all below it, as a tree of its own; `None` if the span is not there.
+pub(crate) fn subtree(trace: &Trace, top: crate::ids::SpanId) -> Option<Tree> {
+    trace.spans.get(&top)?;
+    let mut below = HashMap::<_, Vec<_>>::new();
+    for stored in trace.spans.values() {
+        if let Some(parent) = stored.parent() {
+            below.entry(parent).or_default().push(stored);
+        }
+    }
+    let (mut spans, mut pending) = (Vec::new(), vec![top]);
+    while let Some(id) = pending.pop() {
+        // Taken out, so that spans which are each other's parents are listed once.
+        pending.extend(below.remove(&id).into_iter().flatten().map(|child| child.id).filter(|child| *child != top));
+        spans.extend(trace.spans.get(&id).map(|stored| span(stored)));
+    }
+    spans[0].parent = None;
+    Some(Tree::new(spans))
 }
 
 /// What is said of the trace. While a parent is missing that may still come, no critical path is.

@@ -1,11 +1,15 @@
-//! Two traces side by side, as JSON for the comparison page.
+//! Two traces side by side, or two spans with all below them, as JSON for the comparison page.
 //!
-//! Times are nanoseconds after the start of each trace's own root; a span that begins before it has a negative one.
+//! Times are nanoseconds after the start of each one's own root; a span that begins before it has a negative one.
+
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use trace_analysis::{Comparison, Row, Segment, Tree};
 
-use crate::analysis::{report, settled, tree};
+use crate::analysis::{report, settled, subtree, tree};
+use crate::ids::{SpanId, TraceId};
+use crate::store::Store;
 use crate::trace::Trace;
 
 /// Rows at most; a browser takes long to draw more.
@@ -14,14 +18,35 @@ const MOST_ROWS: usize = 10_000;
 /// What takes this many times as long is marked as slower.
 const SLOWER: f64 = 1.5;
 
+/// What is compared.
+pub(crate) struct Compared {
+    trace: Arc<Trace>,
+    /// Only this span and those below it.
+    span: Option<SpanId>,
+    tree: Tree,
+}
+
+impl Compared {
+    /// What `text` names: a trace id, or a trace id and a span id joined by `-`.
+    pub(crate) fn find(store: &Store, text: &str) -> Option<Self> {
+        let (trace, span) = text.split_once('-').map_or((text, None), |(trace, span)| (trace, Some(span)));
+        let trace = TraceId::from_hex(trace).ok().and_then(|id| store.get(id))?;
+        let span = match span {
+            Some(span) => Some(SpanId::from_hex(span)?),
+            None => None,
+        };
+        let tree = span.map_or_else(|| Some(tree(&trace)), |span| subtree(&trace, span))?;
+        Some(Self { trace, span, tree })
+    }
+}
+
 /// The comparison of two traces, or which of them is known.
-pub(crate) fn comparison(a: Option<&Trace>, b: Option<&Trace>) -> Value {
-    let (Some(a), Some(b)) = (a, b) else { return json!({"known": [a.is_some(), b.is_some()]}) };
-    let (tree_a, tree_b) = (tree(a), tree(b));
-    let reports = (report(a, &tree_a), report(b, &tree_b));
-    let difference = Comparison::of_reports((&tree_a, reports.0), (&tree_b, reports.1), SLOWER);
-    let (side_a, side_b) =
-        (Side::new(a, &tree_a, &difference.a.path.segments), Side::new(b, &tree_b, &difference.b.path.segments));
+pub(crate) fn comparison(a: Option<Compared>, b: Option<Compared>) -> Value {
+    let (Some(a), Some(b)) = (&a, &b) else { return json!({"known": [a.is_some(), b.is_some()]}) };
+    let (tree_a, tree_b) = (&a.tree, &b.tree);
+    let reports = (report(&a.trace, tree_a), report(&b.trace, tree_b));
+    let difference = Comparison::of_reports((tree_a, reports.0), (tree_b, reports.1), SLOWER);
+    let (side_a, side_b) = (Side::new(a, &difference.a.path.segments), Side::new(b, &difference.b.path.segments));
     let row = |row: &Row| {
         let span = row.a.map(|i| &tree_a.spans[i]).or_else(|| row.b.map(|i| &tree_b.spans[i]));
         json!({
@@ -48,40 +73,42 @@ pub(crate) fn comparison(a: Option<&Trace>, b: Option<&Trace>) -> Value {
 }
 
 struct Side<'a> {
-    trace: &'a Trace,
-    tree: &'a Tree,
+    compared: &'a Compared,
     start: u64,
     /// Of each span, its parts of the critical path.
     critical: Vec<Vec<[u64; 2]>>,
 }
 
 impl<'a> Side<'a> {
-    fn new(trace: &'a Trace, tree: &'a Tree, segments: &[Segment]) -> Self {
+    fn new(compared: &'a Compared, segments: &[Segment]) -> Self {
+        let tree = &compared.tree;
         let start = tree.root.map_or(0, |root| tree.spans[root].start);
         let mut critical = vec![Vec::new(); tree.spans.len()];
         for segment in segments {
             critical[segment.span].push([segment.from - start, segment.to - start]);
         }
-        Self { trace, tree, start, critical }
+        Self { compared, start, critical }
     }
 
     fn trace(&self) -> Value {
         json!({
-            "id": self.trace.id.to_string(),
-            "duration": self.tree.duration(),
+            "id": self.compared.trace.id.to_string(),
+            "span": self.compared.span.map(|span| span.to_string()),
+            "duration": self.compared.tree.duration(),
             "start": self.start / 1_000_000,
-            "settled": settled(self.trace),
+            "settled": settled(&self.compared.trace),
         })
     }
 
     fn span(&self, i: usize) -> Value {
-        let span = &self.tree.spans[i];
+        let tree = &self.compared.tree;
+        let span = &tree.spans[i];
         json!({
             "id": span.id,
             "start": (i128::from(span.start) - i128::from(self.start)) as f64,
             "duration": span.duration(),
             "failed": span.failed,
-            "cancelled": self.tree.cancelled[i],
+            "cancelled": tree.cancelled[i],
             "critical": self.critical[i],
         })
     }

@@ -10,6 +10,7 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::compare_view::Compared;
 use crate::ids::{SpanId, TraceId};
 use crate::list::{self, Filter};
 use crate::query::{self, QueryError, QueryPool};
@@ -177,9 +178,8 @@ async fn compare(
     Extension(pool): Extension<QueryPool>,
     Path((a, b)): Path<(String, String)>,
 ) -> Drawn {
-    let find = |id: &str| TraceId::from_hex(id).ok().and_then(|id| store.get(id));
-    let (a, b) = (find(&a), find(&b));
-    pool.run(move |_| Ok(draw(|| compare_view::comparison(a.as_deref(), b.as_deref())))).await
+    let find = move |text: &str| Compared::find(&store, text);
+    pool.run(move |_| Ok(draw(|| compare_view::comparison(find(&a), find(&b))))).await
 }
 
 async fn map_of_all(State(store): State<Arc<Store>>, Extension(pool): Extension<QueryPool>) -> Drawn {

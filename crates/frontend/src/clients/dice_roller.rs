@@ -122,6 +122,13 @@ pub(crate) fn read<T: DeserializeOwned>(response: &Response) -> Result<T, Error>
     }
 }
 
+/// The span that made `response`, as the viewer's comparison takes it: `<trace id>-<span id>`, from `traceresponse`.
+pub(crate) fn span(response: &Response) -> Option<String> {
+    let mut parts = response.headers().get("traceresponse")?.to_str().ok()?.split('-').skip(1);
+    let mut id = |digits| parts.next().filter(|id| id.len() == digits && id.bytes().all(|c| c.is_ascii_hexdigit()));
+    Some(format!("{}-{}", id(32)?, id(16)?))
+}
+
 /// `Retry-After` in its form of whole seconds, the only one that these services send.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)

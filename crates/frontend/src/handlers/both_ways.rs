@@ -8,7 +8,7 @@ use service::Deadline;
 use crate::app::AppState;
 use crate::clients::dice_roller::Rolls;
 use crate::error::Error;
-use crate::handlers::roll::forward;
+use crate::handlers::roll::forward_with_span;
 use crate::query::{BatchQuery, RollRequest, Strategy};
 
 /// The least width of a bar, in percent of the axis, so that it can be seen.
@@ -29,6 +29,8 @@ pub(crate) struct Way {
     pub(crate) id: &'static str,
     pub(crate) title: &'static str,
     pub(crate) rolled: Result<Rolls, Error>,
+    /// The span of dice-roller in which it was rolled.
+    span: Option<String>,
 }
 
 /// One roll, as the page draws it. `left` and `width` are parts of the axis.
@@ -56,15 +58,18 @@ pub(crate) async fn roll(state: &AppState, die: String, times: u32, deadline: De
     };
     let (all, one) = (batch(None), batch(Some(1)));
     let (at_once, sequential) = tokio::join!(
-        forward::<Rolls>(state, RollRequest::batch(&all), deadline),
-        forward::<Rolls>(state, RollRequest::batch(&one), deadline),
+        forward_with_span::<Rolls>(state, RollRequest::batch(&all), deadline),
+        forward_with_span::<Rolls>(state, RollRequest::batch(&one), deadline),
     );
+    let way = |id, title, rolled: Result<(Rolls, Option<String>), Error>| match rolled {
+        Ok((rolls, span)) => Way { id, title, rolled: Ok(rolls), span },
+        Err(error) => Way { id, title, rolled: Err(error), span: None },
+    };
     let ways = match (at_once, sequential) {
         (Err(error), Err(_)) => return Err(error),
-        (at_once, sequential) => [
-            Way { id: "at-once", title: "At once", rolled: at_once },
-            Way { id: "sequential", title: "One after the other", rolled: sequential },
-        ],
+        (at_once, sequential) => {
+            [way("at-once", "At once", at_once), way("sequential", "One after the other", sequential)]
+        }
     };
     let axis = ways.iter().filter_map(Way::end).fold(1e-6, f64::max);
     Ok(BothWays { die, times, ways, axis })
@@ -89,6 +94,12 @@ impl BothWays {
             factor => format!("{factor:.1} times faster"),
         };
         format!("The same {rolls}: one after the other {}, at once {}, {gain}.", duration(one), duration(all))
+    }
+
+    /// The viewer's comparison of the two, which are spans of one trace: first one after the other, as the sentence has it.
+    pub(crate) fn comparison(&self, state: &AppState) -> Option<String> {
+        let [at_once, sequential] = &self.ways;
+        Some(format!("{}{}/{}", state.compare_url.as_ref()?, sequential.span.as_ref()?, at_once.span.as_ref()?))
     }
 
     pub(crate) fn bars(&self, way: &Way) -> Vec<Bar> {
@@ -157,7 +168,7 @@ mod tests {
             let details = Some(times.iter().enumerate().map(detail).collect());
             let rolls = vec![Some(1); times.len()];
             let rolled = Ok(Rolls { total: 0, rolls, count: 0, failed: None, details, trace_id: None });
-            Way { id, title: "", rolled }
+            Way { id, title: "", rolled, span: None }
         };
         let ways = [way("at-once", at_once), way("sequential", sequential)];
         let axis = ways.iter().filter_map(Way::end).fold(1e-6, f64::max);

@@ -166,7 +166,7 @@ async fn roll(state: &AppState, form: &PageQuery, deadline: Deadline) -> Result<
     let times = || form.times.0.clone()?.ok_or_else(|| Problem::parameter(missing()));
     if form.both.0.clone()? == Some(Switch::On) {
         let both = both_ways::roll(state, die, times()?, deadline).await?;
-        return Ok(Some(Outcome::Both(both)));
+        return Ok(Some(Outcome::Both(Box::new(both))));
     }
     let started = Instant::now();
     let rolls = if form.batch.0.clone()? == Some(Switch::On) {
@@ -199,7 +199,7 @@ struct Page<'a> {
 /// What the page shows.
 enum Outcome {
     Rolled(Rolled),
-    Both(BothWays),
+    Both(Box<BothWays>),
 }
 
 /// What came of a roll.

@@ -9,7 +9,7 @@ use service::{Deadline, Problems, UpstreamError};
 use telemetry::attributes;
 
 use crate::app::AppState;
-use crate::clients::dice_roller::{Roll, Rolls, read};
+use crate::clients::dice_roller::{Roll, Rolls, read, span};
 use crate::error::Error;
 use crate::query::{BatchQuery, RollQuery, RollRequest};
 use crate::rate_limit::Limited;
@@ -44,6 +44,15 @@ pub(crate) async fn forward<T: DeserializeOwned>(
     request: RollRequest<'_>,
     deadline: Deadline,
 ) -> Result<T, Error> {
+    Ok(forward_with_span(state, request, deadline).await?.0)
+}
+
+/// The same, with the span of dice-roller in which it was rolled.
+pub(crate) async fn forward_with_span<T: DeserializeOwned>(
+    state: &AppState,
+    request: RollRequest<'_>,
+    deadline: Deadline,
+) -> Result<(T, Option<String>), Error> {
     let RollRequest { die, batch_size, .. } = request;
     let (batch, times) = (batch_size.is_some(), batch_size.unwrap_or(1));
     let die_type = state.dice.confirmed(die);
@@ -62,7 +71,7 @@ pub(crate) async fn forward<T: DeserializeOwned>(
         Err(UpstreamError::BreakerOpen { .. }) => (), // nothing was sent
         Err(error) => state.metrics.called(die_type, error.kind(), took),
     }
-    let outcome = response.map_err(Error::from).and_then(|response| read(&response));
+    let outcome = response.map_err(Error::from).and_then(|response| Ok((read(&response)?, span(&response))));
     if let Err(Error::Refused { status, detail: error, .. }) = &outcome {
         let backend_status = status.as_u16();
         if status.is_server_error() {

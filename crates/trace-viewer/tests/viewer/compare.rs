@@ -52,6 +52,39 @@ fn comparison_has_sentence_both_traces_and_a_row_for_each_pair() {
 }
 
 #[test]
+fn two_spans_of_one_trace_are_compared_with_all_below_them() {
+    let viewer = Viewer::start(&[]);
+    let trace = new_trace();
+    let batch = |top: u64, from: u64, rolls: [(u64, u64); 3], to: u64| {
+        let rolls = (0..).zip(rolls);
+        let roll =
+            |(n, (from, to)): (u64, (u64, u64))| span(&trace, top + 1 + n, top, &format!("async_roll_{n}"), from, to);
+        let mut spans = vec![with(span(&trace, top, 1, "GET /roll-async", from, to), json!({"kind": 2}))];
+        spans.extend(rolls.map(roll));
+        spans
+    };
+    viewer.send("frontend", &[span(&trace, 1, 0, "GET /", 0, 1000)]);
+    viewer.send("dice-roller", &batch(10, 10, [(10, 110), (10, 310), (10, 210)], 310));
+    viewer.send("dice-roller", &batch(20, 20, [(20, 120), (120, 420), (420, 620)], 620));
+    let view = viewer.json(&format!("/view/compare/{trace}-{:016x}/{trace}-{:016x}", 20, 10));
+    assert_eq!(
+        view["sentence"],
+        "The same 3 rolls: one after the other 0.60 s, at once 0.30 s, 2.0 times faster. \
+         What decided the end: async_roll_1."
+    );
+    assert_eq!((&view["rows"].as_array().map(Vec::len), &view["same_structure"]), (&Some(4), &json!(true)));
+    assert_eq!((&view["a"]["id"], &view["a"]["span"]), (&json!(trace), &json!(format!("{:016x}", 20))));
+    let unknown = viewer.json(&format!("/view/compare/{trace}-{:016x}/{trace}", 99));
+    assert_eq!(unknown, json!({"known": [false, true]}));
+
+    // Spans that are each other's parents.
+    let circle = new_trace();
+    viewer.send("x", &[span(&circle, 1, 2, "a", 0, 5), span(&circle, 2, 1, "b", 1, 4)]);
+    let view = viewer.json(&format!("/view/compare/{circle}-{:016x}/{circle}-{:016x}", 1, 1));
+    assert_eq!(view["rows"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
 fn comparison_says_which_trace_is_not_known() {
     let viewer = Viewer::start(&[]);
     let known = send_batch(&viewer, [(0, 1), (0, 1), (0, 1)], 1);
