@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::{common::v1 as common, resource::v1 as resource,
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_sdk::{Resource, trace::SpanData};
 use prost::Message;
-use prost::encoding::{WireType, encode_key, encode_varint, fixed32, fixed64, int64, uint64};
+use prost::encoding::{WireType, encode_varint, fixed32, fixed64, int64, uint64};
 
 /// A span that waits for its export: its `Span` message, and the scope that the export groups it by.
 pub(crate) struct EncodedSpan {
@@ -26,8 +26,12 @@ pub(crate) struct EncodedSpan {
 /// An `ExportTraceServiceRequest` with one `ResourceSpans`, its scopes in the sequence in which they first occur.
 pub(crate) fn request(resource: &Resource, spans: Vec<EncodedSpan>) -> Vec<u8> {
     let (mut positions, mut scopes) = (HashMap::new(), Vec::<(_, Vec<_>)>::new());
+    let mut position = 0;
     for span in &spans {
-        let position = *positions.entry(&span.scope).or_insert(scopes.len());
+        // Most spans have the scope of the one before: no hash of it is needed.
+        if scopes.get(position).is_none_or(|(scope, _)| *scope != &span.scope) {
+            position = *positions.entry(&span.scope).or_insert(scopes.len());
+        }
         if position == scopes.len() {
             scopes.push((&span.scope, Vec::new()));
         }
@@ -130,15 +134,25 @@ fn bytes(tag: u32, value: &[u8], out: &mut Vec<u8>) {
 
 /// Text, bytes or an encoded message, also where it is empty.
 fn field(tag: u32, value: &[u8], out: &mut Vec<u8>) {
-    encode_key(tag, WireType::LengthDelimited, out);
-    encode_varint(value.len() as u64, out);
+    key(tag, out);
+    length(value.len(), out);
     out.extend_from_slice(value);
+}
+
+/// The key of a field with a length.
+fn key(tag: u32, out: &mut Vec<u8>) {
+    length((tag << 3 | WireType::LengthDelimited as u32) as usize, out);
+}
+
+/// A varint. Nearly all are one byte, which prost's function does not treat apart.
+fn length(value: usize, out: &mut Vec<u8>) {
+    if value < 0x80 { out.push(value as u8) } else { encode_varint(value as u64, out) }
 }
 
 /// A message within a message. Its length precedes it but is known only after it: one byte is kept free, and a message
 /// whose length needs more is moved.
 fn message(tag: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    encode_key(tag, WireType::LengthDelimited, out);
+    key(tag, out);
     let start = out.len();
     out.push(0);
     write(out);

@@ -18,7 +18,7 @@ use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::delivery::{Account, Counted, Counters};
-use crate::logs::{Fields, level_name};
+use crate::logs::{FieldValue, fields, level_name};
 use crate::otlp::{self, ExportClient};
 use crate::settings::{LogsExporter, Otel};
 
@@ -96,9 +96,10 @@ impl<S: Subscriber> Layer<S> for RecordLayer {
         if !metadata.name().starts_with("event ") {
             record.set_event_name(metadata.name());
         }
-        let Fields { message, others } = Fields::of(event);
-        record.set_body(message.into());
-        record.add_attributes(others.into_iter().map(|(name, value)| (name, any_value(value))));
+        fields(event, |name, value| match name {
+            "message" => record.set_body(field_value(value)),
+            name => record.add_attribute(name, field_value(value)),
+        });
         if self.account.admit() {
             self.logger.emit(record);
         }
@@ -115,6 +116,18 @@ fn severity(level: &Level) -> Severity {
     }
 }
 
+fn field_value(value: FieldValue<'_>) -> AnyValue {
+    match value {
+        FieldValue::Bool(value) => value.into(),
+        FieldValue::I64(value) => value.into(),
+        FieldValue::U64(value) => i64::try_from(value).map_or_else(|_| (value as f64).into(), AnyValue::from),
+        FieldValue::F64(value) => value.into(),
+        FieldValue::Text(value) => value.to_owned().into(),
+        FieldValue::List(values) => AnyValue::ListAny(Box::new(values.into_iter().map(any_value).collect())),
+    }
+}
+
+/// An entry of a list.
 fn any_value(value: serde_json::Value) -> AnyValue {
     match value {
         serde_json::Value::Bool(value) => value.into(),

@@ -7,6 +7,7 @@
 //! left at shutdown, and bounds the number of lines and not their bytes.
 
 use std::io::{ErrorKind, Write};
+use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ struct Shared {
 pub(crate) struct State {
     /// Lines that the thread has not taken yet.
     waiting: Vec<u8>,
+    /// How many lines these are.
+    waiting_lines: usize,
     /// Lines that the thread is writing.
     writing: usize,
     closed: bool,
@@ -79,13 +82,14 @@ impl LogWriter {
             return self.shared.counters.dropped(reason, 1);
         }
         state.waiting.extend_from_slice(line);
+        state.waiting_lines += 1;
     }
 
     /// Writes what waits, within `timeout`, and counts the lines that were not written.
     pub(crate) fn close(&self, timeout: Duration) {
         self.shared.lock().closed = true;
         let mut state = self.flush(timeout);
-        let lost = count(&state.waiting) + state.writing;
+        let lost = mem::take(&mut state.waiting_lines) + state.writing;
         state.waiting.clear();
         state.writing = 0;
         self.shared.counters.dropped(DropReason::Shutdown, lost);
@@ -105,8 +109,8 @@ fn write_lines(shared: &Shared, mut out: impl Write) {
     let mut lines = Vec::new();
     let mut state = shared.lock();
     loop {
-        std::mem::swap(&mut lines, &mut state.waiting);
-        state.writing = count(&lines);
+        mem::swap(&mut lines, &mut state.waiting);
+        state.writing = mem::take(&mut state.waiting_lines);
         drop(state);
         let written = write_all(&mut out, &lines);
         let unwritten = count(&lines[written..]);

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use humantime::format_rfc3339_micros;
 
 use opentelemetry::trace::{SpanContext, TraceContextExt};
+use serde::Serialize;
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -72,19 +73,21 @@ impl JsonLines {
     /// Everything but the values is written as it is: names, levels and modules come from the source code.
     fn json(&self, event: &Event<'_>, ids: &SpanContext) -> std::io::Result<Vec<u8>> {
         let metadata = event.metadata();
-        let Fields { message, others } = Fields::of(event);
         let mut line = Vec::with_capacity(512);
         write!(line, r#"{{"timestamp":"{}""#, format_rfc3339_micros(SystemTime::now()))?;
         line.extend_from_slice(br#","level":""#);
         line.extend_from_slice(level_name(metadata.level()).as_bytes());
-        line.extend_from_slice(br#"","message":"#);
-        serde_json::to_writer(&mut line, &message)?;
-        for (name, value) in &others {
+        line.push(b'"');
+        let mut written = Ok(());
+        fields(event, |name, value| {
             line.extend_from_slice(b",\"");
             line.extend_from_slice(name.as_bytes());
             line.extend_from_slice(b"\":");
-            serde_json::to_writer(&mut line, value)?;
-        }
+            if let Err(error) = serde_json::to_writer(&mut line, &value) {
+                written = Err(error);
+            }
+        });
+        written?;
         line.extend_from_slice(br#","logger":""#);
         line.extend_from_slice(metadata.target().as_bytes());
         line.extend_from_slice(br#"","service":"#);
@@ -126,64 +129,59 @@ pub(crate) fn push_hex(bytes: &[u8], line: &mut Vec<u8>) {
     line.extend(digits.map(|digit| b"0123456789abcdef"[usize::from(digit)]));
 }
 
-/// The fields of an event, with their types.
-#[derive(Default)]
-pub(crate) struct Fields {
-    pub(crate) message: String,
-    pub(crate) others: Vec<(&'static str, Value)>,
+/// The value of an event's field, with its type.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum FieldValue<'a> {
+    Bool(bool),
+    I64(i64),
+    U64(u64),
+    F64(f64),
+    Text(&'a str),
+    List(Vec<Value>),
 }
 
-impl Fields {
-    pub(crate) fn of(event: &Event<'_>) -> Self {
-        let mut fields = Self { message: String::new(), others: Vec::with_capacity(8) };
-        event.record(&mut fields);
-        if fields.message.is_empty() {
-            fields.message.push_str(event.metadata().name()); // an event of the SDK has only a name
-        }
-        fields
+/// Calls `each` with every field of `event`, the message first under the name `message`. An event of the SDK has none: its
+/// name stands for it.
+pub(crate) fn fields(event: &Event<'_>, each: impl FnMut(&'static str, FieldValue<'_>)) {
+    let mut visitor = EachField(each);
+    if event.fields().all(|field| field.name() != "message") {
+        (visitor.0)("message", FieldValue::Text(event.metadata().name()));
     }
-
-    fn add(&mut self, field: &Field, value: impl Into<Value>) {
-        self.others.push((field.name(), value.into()));
-    }
+    event.record(&mut visitor);
 }
 
-impl Visit for Fields {
+struct EachField<F>(F);
+
+impl<F: FnMut(&'static str, FieldValue<'_>)> Visit for EachField<F> {
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.add(field, value);
+        (self.0)(field.name(), FieldValue::I64(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.add(field, value);
+        (self.0)(field.name(), FieldValue::U64(value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.add(field, value);
+        (self.0)(field.name(), FieldValue::Bool(value));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.add(field, value);
+        (self.0)(field.name(), FieldValue::F64(value));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "message" => self.message.push_str(value),
-            _ => self.add(field, value),
-        }
+        (self.0)(field.name(), FieldValue::Text(value));
     }
 
     /// A list of numbers or of texts has the same form in `Debug` and in JSON.
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        if field.name() == "message" {
-            let _ = std::fmt::Write::write_fmt(&mut self.message, format_args!("{value:?}"));
-            return;
-        }
-        let mut text = String::new();
+        let mut text = String::with_capacity(64);
         let _ = std::fmt::Write::write_fmt(&mut text, format_args!("{value:?}")); // fails where the value's `Debug` does
-        let list = text.starts_with('[').then(|| serde_json::from_str::<Vec<Value>>(&text).ok()).flatten();
-        match list {
-            Some(list) => self.add(field, list),
-            None => self.add(field, text),
+        let may_be_list = field.name() != "message" && text.starts_with('[');
+        match may_be_list.then(|| serde_json::from_str(&text).ok()).flatten() {
+            Some(list) => (self.0)(field.name(), FieldValue::List(list)),
+            None => (self.0)(field.name(), FieldValue::Text(&text)),
         }
     }
 }
