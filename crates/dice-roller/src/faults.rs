@@ -14,7 +14,8 @@ use futures::future::{join_all, select_all};
 use http::Method;
 use opentelemetry::Context;
 use opentelemetry::trace::FutureExt as _;
-use service::{Deadline, Query, Service};
+use serde::de::DeserializeOwned;
+use service::{Deadline, Parameters, Query, Service};
 use telemetry::Hooks;
 use tokio::sync::{Mutex, Semaphore};
 use tracing::{Instrument, Span, info_span};
@@ -22,11 +23,11 @@ use tracing::{Instrument, Span, info_span};
 use crate::app::{AppState, routes};
 use crate::batch::{Batch, Rolled, add_completion};
 use crate::error::Error;
-use crate::handlers::{BatchRolled, RollAsyncQuery, record_batch, set_die};
+use crate::handlers::{BatchRolled, OneRolled, RollAsyncQuery, RollQuery, record_batch, record_roll, set_die};
 use crate::limit::Admission;
 use crate::roll::{Die, Specification, Stream, work};
 
-/// What is wrong with the rolls of a batch. Of several that are on, the first one acts.
+/// What can be wrong with the rolls of a batch, and the last one with a single roll. Of several that are on, the first one acts.
 const OF_A_BATCH: [Fault; 6] = [
     Fault::LockAcrossAwait,
     Fault::BlockingSleep,
@@ -82,25 +83,44 @@ struct Broken {
     switches: Switches,
 }
 
-/// Hands a batch to the fault that is on, and everything else to the handlers.
+/// Hands a roll or a batch to the fault that is on, and everything else to the handlers.
 async fn dispatch(State(broken): State<Broken>, request: Request, next: Next) -> Response {
-    if request.method() != Method::GET || request.uri().path() != "/roll-async" {
-        return next.run(request).await;
-    }
-    match broken.switches.first_of(&OF_A_BATCH) {
-        None => next.run(request).await,
-        Some(fault) => broken.respond(fault, request).await.into_response(),
+    let path = if request.method() == Method::GET { request.uri().path() } else { "" };
+    match (path, broken.switches.first_of(&OF_A_BATCH)) {
+        ("/roll-async", Some(fault)) => broken.respond_batch(fault, request).await.into_response(),
+        ("/roll", Some(Fault::HiddenError)) => broken.respond_roll(request).await.into_response(),
+        _ => next.run(request).await,
     }
 }
 
 impl Broken {
-    /// As the handler `roll_async`, with other rolls.
-    async fn respond(&self, fault: Fault, request: Request) -> Result<Json<BatchRolled>, Response> {
+    /// The extractors of both handlers.
+    async fn extract<T: DeserializeOwned + Parameters<AppState>>(
+        &self,
+        request: Request,
+    ) -> Result<(T, Deadline), Response> {
         let (mut parts, _) = request.into_parts();
-        let deadline = parts.extensions.get().copied().unwrap_or_default();
-        let Query(query) = Query::<RollAsyncQuery>::from_request_parts(&mut parts, &self.state)
-            .await
-            .map_err(IntoResponse::into_response)?;
+        let query = Query::from_request_parts(&mut parts, &self.state).await.map_err(IntoResponse::into_response)?;
+        Ok((query.0, parts.extensions.get().copied().unwrap_or_default()))
+    }
+
+    /// As the handler `roll`; a roll that fails has a face all the same.
+    async fn respond_roll(&self, request: Request) -> Result<Json<OneRolled>, Response> {
+        let (query, deadline) = self.extract::<RollQuery>(request).await?;
+        let state = &self.state;
+        let rolled = async {
+            let stream = decided(state.chance.next_request(None));
+            let _admission = state.limit.admit(1).ok_or(Error::QueueFull)?;
+            let die = state.find_die(&query.die, deadline).await?;
+            let failed = state.chance.throw(&die, stream, 0).face.is_none();
+            state.roll_die(&if failed { wrong(&die) } else { die }, stream).await
+        };
+        record_roll(state, &query, rolled).await.map(Json).map_err(IntoResponse::into_response)
+    }
+
+    /// As the handler `roll_async`, with other rolls.
+    async fn respond_batch(&self, fault: Fault, request: Request) -> Result<Json<BatchRolled>, Response> {
+        let (query, deadline) = self.extract::<RollAsyncQuery>(request).await?;
         let rolled = self.roll_batch(fault, &query, deadline);
         record_batch(&self.state, &query, rolled).await.map(Json).map_err(IntoResponse::into_response)
     }
@@ -148,6 +168,17 @@ struct Rolls {
 /// A die of which the rolls find out themselves.
 fn unknown(identifier: &str) -> Die {
     Die { identifier: identifier.into(), specification: Specification { faces: [].into(), error_rate: 0.0 } }
+}
+
+/// The same with a seed, so that what its rolls will be can be looked up.
+fn decided(stream: Stream) -> Stream {
+    Stream { seed: stream.seed.or_else(|| Some(rand::random())), ..stream }
+}
+
+/// For `hidden-error`: of a roll that failed, in place of its die.
+fn wrong(die: &Die) -> Die {
+    let specification = Specification { faces: [NO_FACE].into(), error_rate: 0.0 };
+    Die { identifier: die.identifier.clone(), specification }
 }
 
 impl Rolls {
@@ -222,8 +253,7 @@ impl Rolls {
     /// `hidden-error`: a roll that fails has a face all the same.
     async fn hiding_errors(&self) -> Vec<Rolled> {
         let rolls = &self.decided();
-        let wrong = Specification { faces: [NO_FACE].into(), error_rate: 0.0 };
-        let wrong = &Die { identifier: self.die.identifier.clone(), specification: wrong };
+        let wrong = &wrong(&self.die);
         self.all(|index| async move {
             let failed = rolls.state.chance.throw(&rolls.die, rolls.stream, index).face.is_none();
             rolls.one(index, if failed { wrong } else { &rolls.die }).await
@@ -231,10 +261,8 @@ impl Rolls {
         .await
     }
 
-    /// The same rolls with a seed, so that what they will be can be looked up.
     fn decided(&self) -> Self {
-        let seed = self.stream.seed.or_else(|| Some(rand::random()));
-        Self { stream: Stream { seed, ..self.stream }, ..self.clone() }
+        Self { stream: decided(self.stream), ..self.clone() }
     }
 
     /// All at once, as in `batch.rs`.

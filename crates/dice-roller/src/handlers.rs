@@ -16,7 +16,7 @@ use crate::app::AppState;
 use crate::batch::{Batch, Rolled};
 use crate::error::Error;
 use crate::metrics::Mode;
-use crate::roll::{Die, work};
+use crate::roll::{Die, Stream, work};
 
 /// Most faces on a span: a die may have half a million, and thousands of spans wait for their export.
 const MAX_FACES_SHOWN: usize = 1000;
@@ -51,7 +51,7 @@ pub(crate) async fn about() -> Json<About> {
 pub(crate) struct RollQuery {
     /// Name of a die, for example fair
     #[param(min_length = 1, max_length = 128)]
-    die: String,
+    pub(crate) die: String,
 }
 
 impl Parameters<AppState> for RollQuery {}
@@ -70,14 +70,24 @@ pub(crate) async fn roll(
     deadline: Deadline,
     Query(query): Query<RollQuery>,
 ) -> Result<Json<OneRolled>, Error> {
+    record_roll(&state, &query, state.roll(&query.die, deadline)).await.map(Json)
+}
+
+/// Sets the die of a roll, rolls it, and records what came of it.
+pub(crate) async fn record_roll(
+    state: &AppState,
+    query: &RollQuery,
+    rolled: impl Future<Output = Result<i64, Error>>,
+) -> Result<OneRolled, Error> {
     attributes::set("die.type", query.die.clone());
-    let rolled = state.roll(&query.die, deadline).await;
+    tracing::info!(name: "roll.requested", die_type = &*query.die, "Roll request received");
+    let rolled = rolled.await;
     let label = state.die_service.label(&query.die);
     match &rolled {
         Ok(face) => state.metrics.rolled(label, *face),
         Err(_) => state.metrics.roll_failed(label),
     }
-    rolled.map(|roll| Json(OneRolled { roll }))
+    rolled.map(|roll| OneRolled { roll })
 }
 
 /// The query of `/roll-async`.
@@ -213,11 +223,15 @@ pub(crate) async fn record_batch(
 
 impl AppState {
     async fn roll(&self, die_type: &str, deadline: Deadline) -> Result<i64, Error> {
-        tracing::info!(name: "roll.requested", die_type, "Roll request received");
         let stream = self.chance.next_request(None);
         let _admission = self.limit.admit(1).ok_or(Error::QueueFull)?; // before the call to die-service, which may be slow
         let die = self.find_die(die_type, deadline).await?;
-        let throw = self.chance.throw(&die, stream, 0);
+        self.roll_die(&die, stream).await
+    }
+
+    pub(crate) async fn roll_die(&self, die: &Die, stream: Stream) -> Result<i64, Error> {
+        let throw = self.chance.throw(die, stream, 0);
+        let die_type = &*die.identifier;
         let (_permit, _) = self.limit.permit().await;
         let started = Instant::now();
         work(throw.duration).await;

@@ -140,7 +140,7 @@ pub const TABLE: [FaultInfo; 12] = [
     FaultInfo {
         fault: Fault::HiddenError,
         name: "hidden-error",
-        sentence: "a roll that failed counts as a roll of -1, and the request as a success",
+        sentence: "a roll that failed counts as a roll of -1, and its request as a success",
         service: DICE_ROLLER,
         value: None,
     },

@@ -259,12 +259,17 @@ fn hidden_error_answers_200_with_a_number_that_no_die_has() {
     let run = |run: &Switched, on: bool| {
         let response = run.system.get("/roll-async?die=broken&times=3&seed=3");
         assert_eq!(response.status, if on { 200 } else { 500 }, "{}", response.text());
-        run.system.trace(&response.trace_id(), 8).into()
+        let single = run.system.get("/roll?die=broken");
+        assert_eq!(single.status, response.status, "{}", single.text());
+        let mut both = run.system.trace(&response.trace_id(), 8);
+        both.spans.extend(run.system.trace(&single.trace_id(), 5).spans);
+        both.into()
     };
     shows("hidden-error", &[("DIE_SPECIFICATIONS", &dice)], run, |trace| {
         trace.whole().no_errors();
         trace.span("async_roll_*").count(3).all_overlap().attribute("die.result", -1).attribute("die.error", false);
         trace.span("GET /roll-async").service("dice-roller").attribute("async.total_result", -3);
+        trace.span("GET /roll").service("dice-roller").attribute("die.result", -1).attribute("die.error", false);
     });
     std::fs::remove_file(dice).unwrap();
 }

@@ -2,6 +2,7 @@
 
 use reqwest::blocking::RequestBuilder;
 use serde_json::Value;
+use test_support::browser::browse;
 use test_support::{Process, Response, eventually, http};
 
 use crate::common::service::{NO_EXPORT, Service};
@@ -96,6 +97,8 @@ fn sealed_file_switches_and_nothing_names_the_fault() {
     let line = eventually("a line", || switched.system.log_of("Faults file not used").pop());
     assert_eq!(line["error"], "what is sealed in it is not valid");
     answers(500);
+    switched.put(&faults::seal("hidden-error"));
+    answers(200);
     let text = switched.system.launcher.text();
     let metrics = http::get(switched.system.ports.dice_roller() + "/metrics").text();
     for spelling in ["hidden", "Fault switched"] {
@@ -197,4 +200,39 @@ fn table_of_the_document_is_the_table_of_the_code() {
         let default = info.value.as_ref().map(|value| format!("({})", value.default)).unwrap_or_default();
         assert!(row[4].contains(&default) && row[4].is_empty() == info.value.is_none(), "{}: {}", info.name, row[4]);
     }
+}
+
+#[test]
+fn sealed_page_neither_shows_nor_switches() {
+    let file = format!("{}/faults-page-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    std::fs::write(&file, faults::seal("slow-die=300")).unwrap();
+    let service = Service::start("die-service", &[("FAULTS", "on"), ("FAULTS_FILE", &file), NO_EXPORT]);
+    let page = eventually("the sealed page", || {
+        Some(service.get("/faults").text()).filter(|page| page.contains("What is on is sealed"))
+    });
+    let refused = http::send(post(&service, "fault=slow-die&switch=off"));
+    assert_eq!(refused.status, 422);
+    for text in [page, refused.text()] {
+        assert!(!text.contains("slow-die") && !text.contains("300"), "{text}");
+    }
+    std::fs::write(&file, "slow-die=300").unwrap();
+    eventually(ON, || (faults(&service.lines_of(ON)) == [("slow-die", "300")]).then_some(()));
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn browser_without_script_switches_on_the_page_that_the_form_links_to() {
+    let (launcher, ports) = launch_until("The system is running", &[("FAULTS", "on"), ("LOG_FORMAT", "json")]);
+    let seen = browse(false, async |browser| {
+        browser.open(&ports.frontend()).await?;
+        browser.click("footer a[href='/faults']").await?;
+        browser.click("form:has(input[value='retry-storm']) button[value='on']").await?;
+        let on = browser.text("form:has(input[value='retry-storm']) .state.on").await?;
+        browser.click("a[href$='/faults']").await?; // of dice-roller
+        let heading = browser.text("h1").await?;
+        Ok((on, heading))
+    });
+    let Some(seen) = seen else { return };
+    assert_eq!(seen, ("on".to_owned(), "Faults of dice-roller".to_owned()));
+    eventually(ON, || (faults(&launcher.json_lines_of(ON)) == [("retry-storm", "10")]).then_some(()));
 }
