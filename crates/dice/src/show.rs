@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use trace_analysis::Report;
 
-use crate::terminal::{Style, print, sentence, waterfall};
+use crate::terminal::{Style, log_lines, print, sentence, waterfall};
 use crate::trace_source::Backend;
 
-/// Shows a trace: what it says in one to three sentences, and its waterfall.
+/// Shows a trace: what it says in one to three sentences, its waterfall, and the log lines that a file has beside it.
 ///
 /// Dark parts of bars are the critical path: the spans that decided the duration.
 #[derive(Debug, clap::Args)]
@@ -30,16 +30,18 @@ pub(crate) struct Config {
 
 /// Exit status 0, or 2 where there is no trace to read.
 pub(crate) fn run(config: &Config) -> ExitCode {
-    let tree = match config.backend.read(&config.trace) {
-        Ok(tree) => tree,
+    let trace = match config.backend.read_all(&config.trace) {
+        Ok(trace) => trace,
         Err(error) => return not_readable(&error),
     };
+    let tree = trace.analysed();
     let report = Report::of(&tree);
     if config.json {
         return print_json(&report);
     }
     let style = Style::of_stdout(config.no_color.as_ref());
-    print(&format!("{}\n{}", sentence(&report.sentence), waterfall(&tree, &report, style)));
+    let lines = log_lines(&trace, style);
+    print(&format!("{}\n{}{lines}", sentence(&report.sentence), waterfall(&tree, &report, style)));
     ExitCode::SUCCESS
 }
 

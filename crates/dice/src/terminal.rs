@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 
 use console::{Alignment, Term, measure_text_width, pad_str, truncate_str};
+use tempo_client::{LogLine, Trace};
 use trace_analysis::{Report, Segment, Tree, duration};
 
 use crate::services::SERVICES;
@@ -101,6 +102,32 @@ pub(crate) fn waterfall(tree: &Tree, report: &Report, style: Style) -> String {
         let _ = writeln!(text, "… {more} more");
     }
     text
+}
+
+/// The log lines of a trace by time, each with its span; empty where there are none.
+pub(crate) fn log_lines(trace: &Trace, style: Style) -> String {
+    let first = trace.spans.iter().map(|span| span.start).min().unwrap_or(0);
+    let names: HashMap<&str, &str> = trace.spans.iter().map(|span| (&*span.id, &*span.name)).collect();
+    let mut lines: Vec<_> = trace.logs.iter().collect();
+    lines.sort_by_key(|line| line.time);
+    let rows = &lines[..lines.len().min(MOST_ROWS)];
+    let name = |line: &LogLine| shown(names.get(&*line.span_id).copied().unwrap_or("–"));
+    let name_width = rows.iter().map(|line| measure_text_width(&name(line))).max().unwrap_or(0).min(style.width / 3);
+    let mut text = String::new();
+    for line in rows {
+        let after =
+            if line.time == 0 { String::new() } else { format!("+{}", duration(line.time.saturating_sub(first))) };
+        let (level, name) = (line.level(), fitted(&name(line), name_width));
+        let said = shown(&format!("{level} {}", line.body.replace('\n', " ")));
+        let left = style.width.saturating_sub(name_width + DURATION + 4);
+        let said = truncate_str(said.trim_start(), left, "…").into_owned();
+        let colour = if matches!(&*level, "ERROR" | "FATAL") { FAILED } else { "0" };
+        let _ = writeln!(text, "{after:>DURATION$}  {name}  {}", style.paint(colour, &said));
+    }
+    if let more @ 1.. = lines.len() - rows.len() {
+        let _ = writeln!(text, "… {more} more log lines");
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
 }
 
 /// The largest shares of the critical path, a line each.

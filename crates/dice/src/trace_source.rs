@@ -25,8 +25,13 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    /// The trace of a file or an id.
+    /// The trace of a file or an id, as a tree.
     pub(crate) fn read(&self, file_or_id: &str) -> anyhow::Result<Tree> {
+        Ok(self.read_all(file_or_id)?.analysed())
+    }
+
+    /// The trace of a file or an id.
+    pub(crate) fn read_all(&self, file_or_id: &str) -> anyhow::Result<Trace> {
         let path = Path::new(file_or_id);
         let shown = file_or_id.escape_debug();
         let is_id = (1..=32).contains(&file_or_id.len()) && file_or_id.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -35,15 +40,16 @@ impl Backend {
         }
         ensure!(path.exists(), "{shown} is neither a file nor a trace id (up to 32 hex digits)");
         let traces = read_file(path).with_context(|| shown.to_string())?;
-        let Some(largest) = traces.first() else { bail!("{shown}: it has no spans") };
-        if traces.len() > 1 {
+        let count = traces.len();
+        let Some(largest) = traces.into_iter().next() else { bail!("{shown}: it has no spans") };
+        if count > 1 {
             let id = largest.spans.first().map(|span| span.trace_id.as_str()).unwrap_or_default();
-            eprintln!("{shown} has {} traces; this is the one with the most spans, {id}", traces.len());
+            eprintln!("{shown} has {count} traces; this is the one with the most spans, {id}");
         }
-        Ok(largest.analysed())
+        Ok(largest)
     }
 
-    fn fetch(&self, id: &str) -> anyhow::Result<Tree> {
+    fn fetch(&self, id: &str) -> anyhow::Result<Trace> {
         let base = self.port_offset.url(&self.tempo_url, 3200)?;
         // One TLS implementation for every client of the process; a second call changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -53,6 +59,6 @@ impl Backend {
         let trace: Trace = runtime.block_on(client.trace(id))?;
         ensure!(!trace.spans.is_empty(), "no trace {id} at {base} (TEMPO_URL)");
         ensure!(trace.spans.len() <= MAX_SPANS, "trace {id} has more than {MAX_SPANS} spans");
-        Ok(trace.analysed())
+        Ok(trace)
     }
 }

@@ -81,6 +81,35 @@ fn show_prints_sentence_and_waterfall_or_the_object_of_the_contract() {
 }
 
 #[test]
+fn log_lines_of_a_file_follow_its_waterfall_by_time() {
+    let mut trace = batch(true, 100);
+    let spans = &trace["resourceSpans"][0]["scopeSpans"][0]["spans"];
+    let span = spans.as_array().unwrap().iter().find(|span| span["name"] == "async_roll_1").unwrap().clone();
+    let start: u64 = span["startTimeUnixNano"].as_str().unwrap().parse().unwrap();
+    let line = |after: u64, severity: Value, body: Value| {
+        json!({"traceId": span["traceId"], "spanId": span["spanId"], "severityNumber": severity, "body": body,
+            "timeUnixNano": (start + after * 1_000_000).to_string()})
+    };
+    let mut other = line(1, json!(9), json!({"stringValue": "of another trace"}));
+    other["traceId"] = json!("5".repeat(32));
+    let records = json!([
+        line(40, json!(17), json!({"stringValue": "second\nline \u{1b}[2J"})),
+        line(30, json!("SEVERITY_NUMBER_INFO"), json!({"kvlistValue": {}})),
+        line(20, json!(9), json!({"stringValue": "first"})),
+        other,
+    ]);
+    trace["resourceLogs"] = json!([{"scopeLogs": [{"logRecords": records}]}]);
+    let output = dice(&["show", &file("with-logs.json", trace.to_string())]);
+    assert_eq!(status(&output), 0, "{}", text(&output.stderr));
+    let shown = text(&output.stdout);
+    let (_, lines) = shown.split_once("\n\n").unwrap().1.split_once("\n\n").expect("log lines below the waterfall");
+    let words: Vec<String> = lines.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(words.len(), 3, "{lines}");
+    assert!(words[0].starts_with("+") && words[0].ends_with("async_roll_1 INFO first"), "{lines}");
+    assert!(words[2].contains("async_roll_1 ERROR second line") && !lines.contains('\x1b'), "{lines}");
+}
+
+#[test]
 fn trace_of_a_viewer_is_found_by_its_id_and_its_answers_are_files_too() {
     let any_ports = ["trace-viewer", "--port=0", "--otlp-port=0", "--otlp-grpc-port=0"];
     let viewer = Process::start(DICE, &any_ports, &[]);

@@ -180,7 +180,10 @@ async fn wait(child: &mut Child, limit: Duration) -> anyhow::Result<Option<ExitS
 fn trace(received: &Received, output: &Output) -> anyhow::Result<Trace> {
     let json = serde_json::to_vec(&received.spans)?;
     let spans = match tempo_client::parse_file(&json) {
-        Ok(traces) => tempo_client::Trace { spans: traces.into_iter().flat_map(|trace| trace.spans).collect() },
+        Ok(traces) => tempo_client::Trace {
+            spans: traces.into_iter().flat_map(|trace| trace.spans).collect(),
+            ..Default::default()
+        },
         Err(tempo_client::FileError::Empty) => tempo_client::Trace::default(),
         Err(error) => return Err(anyhow::Error::from(error).context("the spans that arrived cannot be read")),
     };

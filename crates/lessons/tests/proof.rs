@@ -109,7 +109,7 @@ fn reference(lesson: &Lesson, path: &PathBuf) {
         lines.sort();
         lines
     };
-    let recorded = tempo_client::Trace { spans: recorded }.analysed();
+    let recorded = tempo_client::Trace { spans: recorded, ..Default::default() }.analysed();
     assert_eq!(tree(&recorded), tree(run.trace.tree()), "record {} again: RECORD_REFERENCES=1", path.display());
 }
 

@@ -59,9 +59,11 @@ pub fn read_file(path: &Path) -> Result<Vec<Trace>, FileError> {
 /// [`FileError`].
 pub fn parse_file(bytes: &[u8]) -> Result<Vec<Trace>, FileError> {
     let mut traces = BTreeMap::<String, Trace>::new();
-    let mut count = 0;
+    let (mut count, mut lines) = (0, Vec::new());
     for message in serde_json::Deserializer::from_slice(bytes).into_iter::<Trace>() {
-        for span in message?.spans {
+        let message = message?;
+        lines.extend(message.logs);
+        for span in message.spans {
             count += 1;
             if count > MAX_SPANS {
                 return Err(FileError::TooMany);
@@ -71,6 +73,12 @@ pub fn parse_file(bytes: &[u8]) -> Result<Vec<Trace>, FileError> {
                 return Err(FileError::NoId { name: span.name });
             }
             traces.entry(span.trace_id.clone()).or_default().spans.push(span);
+        }
+    }
+    for line in lines {
+        // Those of other traces have nothing here that they belong to.
+        if let Some(trace) = traces.get_mut(&line.trace_id) {
+            trace.logs.push(line);
         }
     }
     let mut traces: Vec<Trace> = traces.into_values().collect();

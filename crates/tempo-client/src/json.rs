@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Error, Map, Value};
 use trace_analysis::Kind;
 
-use crate::{Span, StatusCode, Trace};
+use crate::{LogLine, Span, StatusCode, Trace};
 
 impl TryFrom<Value> for Trace {
     type Error = Error;
@@ -31,7 +31,13 @@ impl TryFrom<Value> for Trace {
                 }
             }
         }
-        Ok(Self { spans })
+        let mut logs = Vec::new();
+        for group in list::<Value>(&mut body, "resourceLogs")? {
+            for scope in list::<Value>(&mut Map::deserialize(group)?, "scopeLogs")? {
+                logs.extend(list::<LogLine>(&mut Map::deserialize(scope)?, "logRecords")?);
+            }
+        }
+        Ok(Self { spans, logs })
     }
 }
 
@@ -56,6 +62,20 @@ fn list<T: DeserializeOwned>(object: &mut Map<String, Value>, field: &str) -> Re
 pub(crate) fn attributes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Value>, D::Error> {
     let pairs = Option::<Vec<Value>>::deserialize(deserializer)?.unwrap_or_default();
     Ok(pairs.iter().map(|pair| (text(&pair["key"]), plain(&pair["value"]))).collect())
+}
+
+/// A severity; 0 where it is no number.
+pub(crate) fn severity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    Ok(Value::deserialize(deserializer)?.as_u64().and_then(|number| number.try_into().ok()).unwrap_or(0))
+}
+
+/// The value of a log line as text.
+pub(crate) fn body<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(match plain(&Value::deserialize(deserializer)?) {
+        Value::String(text) => text,
+        Value::Null => String::new(),
+        other => other.to_string(),
+    })
 }
 
 fn text(value: &Value) -> String {

@@ -37,6 +37,48 @@ const MAX_LINES: usize = 1000;
 pub struct Trace {
     /// In the backend's order.
     pub spans: Vec<Span>,
+    /// The log lines that a file has beside the spans; a backend has none.
+    pub logs: Vec<LogLine>,
+}
+
+/// A log line.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct LogLine {
+    /// 32 hex digits.
+    #[serde(rename = "traceId", deserialize_with = "json::trace_id")]
+    pub trace_id: String,
+    /// The span in which it was written: 16 hex digits.
+    #[serde(rename = "spanId", deserialize_with = "json::span_id")]
+    pub span_id: String,
+    /// Nanoseconds since 1970; 0 where it is not known.
+    #[serde(rename = "timeUnixNano", deserialize_with = "json::integer")]
+    pub time: u64,
+    /// `INFO`, `ERROR`, …; may be empty.
+    #[serde(rename = "severityText")]
+    pub level: String,
+    /// The same as OTLP's number.
+    #[serde(rename = "severityNumber", deserialize_with = "json::severity")]
+    pub severity: u8,
+    /// What it says.
+    #[serde(deserialize_with = "json::body")]
+    pub body: String,
+}
+
+impl LogLine {
+    /// Its level in capitals: by the text, else by the number.
+    pub fn level(&self) -> String {
+        let of_number = match self.severity {
+            1..=4 => "TRACE",
+            5..=8 => "DEBUG",
+            9..=12 => "INFO",
+            13..=16 => "WARN",
+            17..=20 => "ERROR",
+            21..=24 => "FATAL",
+            _ => "",
+        };
+        if self.level.is_empty() { of_number.to_owned() } else { self.level.to_uppercase() }
+    }
 }
 
 /// One span.
@@ -212,13 +254,15 @@ mod tests {
 
     #[test]
     fn tree_indents_children_and_sorts_them_by_name() {
-        let trace = Trace { spans: vec![span("2", "1", "c"), span("1", "f", "a"), span("3", "1", "b")] };
+        let trace =
+            Trace { spans: vec![span("2", "1", "c"), span("1", "f", "a"), span("3", "1", "b")], ..Trace::default() };
         assert_eq!(trace.tree(), "a  \n  b  \n  c  \n");
     }
 
     #[test]
     fn tree_of_spans_that_are_their_own_ancestors_ends() {
-        let trace = Trace { spans: vec![span("1", "", "a"), span("1", "1", "b"), span("2", "1", "c")] };
+        let trace =
+            Trace { spans: vec![span("1", "", "a"), span("1", "1", "b"), span("2", "1", "c")], ..Trace::default() };
         assert_eq!(trace.tree().lines().count(), MAX_LINES);
         assert_eq!(Trace::default().tree(), "");
     }

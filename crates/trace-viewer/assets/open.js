@@ -30,23 +30,32 @@ async function open(file) {
   const wrong = (reason) => say("problem", `${file.name} was not opened: ${reason}`);
   try {
     const text = await file.text();
-    const id = firstTrace(text);
+    const { id, hasLogs } = contents(text);
     if (!id) return wrong("it has no spans in OTLP/JSON, which begins with {\"resourceSpans\": [");
-    const response = await fetch("/view/open", { method: "POST", headers: { "content-type": "application/json" }, body: text });
-    const answer = await response.json().catch(() => ({}));
-    if (!response.ok) return wrong(answer.message ?? `the viewer responded with ${response.status}`);
-    if (answer.partialSuccess?.errorMessage) return wrong(answer.partialSuccess.errorMessage);
+    const problem = (await send("/view/open", text)) ?? (hasLogs ? await send("/view/open/logs", text) : null);
+    if (problem) return wrong(problem);
     location.assign(`/trace/${id}`);
   } catch (error) {
     wrong(error.message);
   }
 }
 
-function firstTrace(text) {
+// What is wrong with it; null if all of it is stored. The text is sent as it is: a number may be too large for JavaScript.
+async function send(address, text) {
+  const response = await fetch(address, { method: "POST", headers: { "content-type": "application/json" }, body: text });
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) return answer.message ?? `the viewer responded with ${response.status}`;
+  return answer.partialSuccess?.errorMessage ?? null;
+}
+
+// The id of its first trace, and whether it has log lines too.
+function contents(text) {
   try {
-    const spans = JSON.parse(text).resourceSpans.flatMap((from) => from.scopeSpans ?? []).flatMap((from) => from.spans ?? []);
-    return spans.map((span) => span.traceId).find((id) => /^[0-9a-f]{32}$/i.test(id))?.toLowerCase();
+    const { resourceSpans, resourceLogs } = JSON.parse(text);
+    const spans = resourceSpans.flatMap((from) => from.scopeSpans ?? []).flatMap((from) => from.spans ?? []);
+    const id = spans.map((span) => span.traceId).find((id) => /^[0-9a-f]{32}$/i.test(id))?.toLowerCase();
+    return { id, hasLogs: resourceLogs?.length > 0 };
   } catch {
-    return undefined;
+    return {};
   }
 }

@@ -34,10 +34,15 @@ pub(crate) fn app(receiver: Arc<Receiver>, origins: Origins) -> Router {
     origin::restrict(routes, origins)
 }
 
-/// The route by which a page of the viewer itself sends a file of spans: the same bounds, under the address of the pages.
+/// The routes by which a page of the viewer itself sends a file, for its spans and for its log lines: the same bounds,
+/// under the address of the pages.
 pub(crate) fn from_pages(receiver: Arc<Receiver>) -> Router {
-    let open = async |State(receiver), request: Request| receive(receiver, Signal::Traces, request).await;
-    origin::only_own_pages(Router::new().route("/view/open", post(open)).with_state(receiver))
+    let open = |signal| post(async move |State(receiver), request: Request| receive(receiver, signal, request).await);
+    let routes = Router::new()
+        .route("/view/open", open(Signal::Traces))
+        .route("/view/open/logs", open(Signal::Logs))
+        .with_state(receiver);
+    origin::only_own_pages(routes)
 }
 
 async fn receive(receiver: Arc<Receiver>, signal: Signal, request: Request) -> Response {

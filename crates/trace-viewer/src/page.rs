@@ -17,7 +17,7 @@ use crate::query::{self, QueryError, QueryPool};
 use crate::sending::Sending;
 use crate::store::Store;
 use crate::trace::Trace;
-use crate::trace_body::{self, Mapping};
+use crate::trace_body::{self, Mapping, otlp_json};
 use crate::traceql::Deadline;
 use crate::view::Part;
 use crate::{compare_view, find, map, view};
@@ -195,7 +195,7 @@ async fn map_of_one(
     pool.run(move |_| Ok(draw(|| map::map(trace.as_slice())))).await
 }
 
-/// The spans of a trace in OTLP's JSON, as a file.
+/// The spans of a trace and their log lines in OTLP's JSON, as a file.
 async fn download(
     State(store): State<Arc<Store>>,
     Path(id): Path<String>,
@@ -207,12 +207,12 @@ async fn download(
         return Ok((axum::http::StatusCode::NOT_FOUND, "no trace with this id is in memory").into_response());
     };
     let mapping = Mapping { resource: otlp_json, scope: otlp_json, span: otlp_json, event: otlp_json };
-    let write = move |trace: &Trace| trace_body::json(trace, mapping, r#"{"resourceSpans":"#, "}");
+    let write = move |trace: &Trace| {
+        let logs = (!trace.logs.is_empty()).then(|| trace_body::logs_json(trace, "}"));
+        let after = if logs.is_some() { r#","resourceLogs":"# } else { "}" };
+        trace_body::json(trace, mapping, r#"{"resourceSpans":"#, after).chain(logs.into_iter().flatten())
+    };
     let response = query::send(pool, sending, trace, "application/json", write).await?;
     let name = format!("attachment; filename=\"trace-{id}.json\"");
     Ok(([(CONTENT_DISPOSITION, name)], response).into_response())
-}
-
-fn otlp_json(message: &impl serde::Serialize) -> Value {
-    serde_json::to_value(message).unwrap_or_default()
 }

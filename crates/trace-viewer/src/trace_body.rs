@@ -13,7 +13,7 @@ use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 use serde_json::Value;
 
-use crate::span::StoredSpan;
+use crate::span::{LogRecord, StoredSpan};
 use crate::trace::Trace;
 
 /// Spans of one resource: those of each scope, by start.
@@ -75,6 +75,35 @@ pub(crate) fn json(
         once(open.into_bytes()).chain(scopes).chain(once(b"]}".to_vec()))
     });
     in_pieces(once(format!("{before}[").into_bytes()).chain(resources).chain(once(format!("]{after}").into_bytes())))
+}
+
+/// The list of resources with the log lines of their spans, and `after`, in OTLP's JSON. Of a log line no resource is
+/// stored: it is that of its span.
+pub(crate) fn logs_json(trace: &Trace, after: &'static str) -> impl Iterator<Item = Vec<u8>> + Send + use<> {
+    let id = trace.id;
+    let (mut places, mut groups) = (HashMap::new(), Vec::<(Resource, Vec<Arc<LogRecord>>)>::new());
+    for line in &trace.logs {
+        let span = line.span.and_then(|id| trace.spans.get(&id));
+        let resource = span.map(|span| &span.origin.resource);
+        let place = *places.entry(resource.map(|resource| Arc::as_ptr(resource).addr())).or_insert_with(|| {
+            groups.push((resource.map(|resource| resource.to_otlp()).unwrap_or_default(), Vec::new()));
+            groups.len() - 1
+        });
+        groups[place].1.push(line.clone());
+    }
+    let resources = groups.into_iter().enumerate().flat_map(move |(i, (resource, lines))| {
+        let resource = otlp_json(&resource);
+        let open = format!(r#"{}{{"resource":{resource},"scopeLogs":[{{"scope":{{}},"logRecords":["#, comma(i));
+        let lines = lines.into_iter().enumerate();
+        let lines = lines.map(move |(i, line)| format!("{}{}", comma(i), otlp_json(&line.to_otlp(id))).into_bytes());
+        once(open.into_bytes()).chain(lines).chain(once(b"]}]}".to_vec()))
+    });
+    in_pieces(once(b"[".to_vec()).chain(resources).chain(once(format!("]{after}").into_bytes())))
+}
+
+/// A message in OTLP's JSON.
+pub(crate) fn otlp_json(message: &impl serde::Serialize) -> Value {
+    serde_json::to_value(message).unwrap_or_default()
 }
 
 fn comma(position: usize) -> &'static str {

@@ -138,7 +138,9 @@ fn list_says_once_that_metrics_are_dropped() {
 fn file_that_is_dropped_or_chosen_opens_and_a_wrong_one_is_refused() {
     let viewer = Viewer::start(&[]);
     let trace = new_trace();
-    let file = traces("elsewhere", &[span(&trace, 1, 0, "GET /far", 0, 20)]);
+    let mut file = traces("elsewhere", &[span(&trace, 1, 0, "GET /far", 0, 20)]);
+    let line = json!({"traceId": trace, "spanId": format!("{:016x}", 1), "body": {"stringValue": "Far away"}});
+    file["resourceLogs"] = json!([{"scopeLogs": [{"logRecords": [line]}]}]);
     let folder = std::env::temp_dir().join(&trace);
     std::fs::create_dir(&folder).unwrap();
     let path = folder.join("trace.json");
@@ -157,6 +159,8 @@ fn file_that_is_dropped_or_chosen_opens_and_a_wrong_one_is_refused() {
         browser.0.execute(drop, vec![json!(file.to_string())]).await?;
         browser.until(&format!("location.pathname === '/trace/{trace}'")).await?;
         browser.until("document.querySelector('#title').textContent === 'GET /far'").await?;
+        browser.click("#rows .row").await?;
+        browser.until("document.querySelector('#details').textContent.includes('Far away')").await?;
         browser.open(&viewer.pages).await?;
         browser.until("!document.querySelector('#filters').hidden").await?;
         browser.find("#file").await?.send_keys(path.to_str().unwrap()).await?;

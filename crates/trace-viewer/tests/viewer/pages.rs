@@ -269,7 +269,36 @@ fn downloaded_trace_is_otlp_json_that_a_receiver_takes() {
     assert_eq!(post_json(&format!("{}/v1/traces", other.otlp), &file).status(), 200);
     let rows = |viewer: &Viewer| viewer.json(&format!("/view/traces/{trace}"))["rows"].clone();
     assert_eq!(rows(&other), rows(&viewer));
+    assert_eq!(file.get("resourceLogs"), None, "there are none");
     assert_eq!(viewer.get("/view/traces/abc/otlp.json").status(), 404);
+}
+
+#[test]
+fn downloaded_trace_has_its_log_lines_and_is_opened_with_them() {
+    let (viewer, other) = (Viewer::start(&[]), Viewer::start(&[]));
+    let trace = send_click(&viewer);
+    let line = |span: u64, text: &str| {
+        let value = json!({"key": "n", "value": {"intValue": "9007199254740993"}});
+        json!({"traceId": trace, "spanId": format!("{span:016x}"), "timeUnixNano": "5", "severityNumber": 17,
+            "body": {"stringValue": text}, "attributes": [value]})
+    };
+    let lines = [line(6, "one"), line(5, "two"), line(6, "three"), line(99, "of a span that is not there")];
+    let message = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": lines}]}]});
+    assert_eq!(post_json(&format!("{}/v1/logs", viewer.otlp), &message).status(), 200);
+    let text = viewer.get(&format!("/view/traces/{trace}/otlp.json")).text().unwrap();
+    let file: Value = serde_json::from_str(&text).unwrap();
+    let resources = file["resourceLogs"].as_array().unwrap();
+    let service = |from: &Value| from["resource"]["attributes"][0]["value"]["stringValue"].clone();
+    assert!(resources.iter().any(|from| service(from) == "die-service"), "the resource of its span: {resources:?}");
+    assert_eq!(resources.len(), 3, "dice-roller, die-service, and one that is not known");
+    for path in ["/view/open", "/view/open/logs"] {
+        let response = post_json(&format!("{}{path}", other.pages), &file);
+        assert_eq!((response.status().as_u16(), response.text().unwrap().as_str()), (200, r#"{"partialSuccess":{}}"#));
+    }
+    for span in [5, 6] {
+        let logs = |viewer: &Viewer| viewer.json(&format!("/view/traces/{trace}/spans/{span:016x}"))["logs"].clone();
+        assert_eq!((logs(&other), logs(&viewer)[0]["level"].clone()), (logs(&viewer), json!("ERROR")));
+    }
 }
 
 #[test]
@@ -286,6 +315,8 @@ fn file_is_opened_only_for_the_viewers_own_pages() {
     let json = "application/json";
     for foreign in ["http://evil.example", "null", "http://localhost:1", &other.pages] {
         assert_eq!(open(Some(foreign), json, &file).0, 403, "{foreign}");
+        let logs = client().post(format!("{}/view/open/logs", viewer.pages)).header("origin", foreign.to_owned());
+        assert_eq!(logs.header("content-type", json).body("{}").send().unwrap().status(), 403, "{foreign}");
     }
     // What a form of a foreign page could send.
     assert_eq!(open(None, "text/plain", &file).0, 415);
