@@ -1,0 +1,40 @@
+use std::env;
+
+use futures::future::join_all;
+use opentelemetry::trace::TraceContextExt;
+use tracing::{Instrument, Span, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+#[tokio::main]
+async fn main() {
+    let telemetry = learning::start();
+
+    let items = env::var("ITEMS").unwrap_or("lamp-1,pen-2".to_owned());
+    let order = async {
+        join_all(items.split(',').map(reserve)).await;
+    };
+    order.instrument(info_span!("order")).await;
+
+    drop(telemetry);
+}
+
+/// Reserves one item at the warehouse.
+async fn reserve(item: &str) {
+    let warehouse = env::var("UPSTREAM_URL").unwrap_or_default();
+    let url = format!("{warehouse}/reserve/{item}");
+    let request = reqwest::Client::new().post(url).header("traceparent", traceparent()); // TODO
+    let call = async {
+        match request.send().await {
+            Ok(response) => println!("{item}: {}", response.status()),
+            Err(error) => println!("{item}: {error}"),
+        }
+    };
+    call.instrument(info_span!("reserve", item, otel.kind = "client")).await;
+}
+
+/// The header that makes the current span the parent of what the other service does.
+fn traceparent() -> String {
+    let context = Span::current().context();
+    let span = context.span().span_context().clone();
+    format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags())
+}

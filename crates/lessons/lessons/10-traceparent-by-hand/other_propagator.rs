@@ -1,0 +1,47 @@
+use std::env;
+
+use futures::future::join_all;
+use http::HeaderMap;
+use opentelemetry::global;
+use opentelemetry_http::HeaderInjector;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tracing::{Instrument, Span, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+#[tokio::main]
+async fn main() {
+    let telemetry = learning::start();
+    global::set_text_map_propagator(TraceContextPropagator::new());
+
+    let items = env::var("ITEMS").unwrap_or("lamp-1,pen-2".to_owned());
+    let order = async {
+        join_all(items.split(',').map(reserve)).await;
+    };
+    order.instrument(info_span!("order")).await;
+
+    drop(telemetry);
+}
+
+/// Reserves one item at the warehouse.
+async fn reserve(item: &str) {
+    let warehouse = env::var("UPSTREAM_URL").unwrap_or_default();
+    let url = format!("{warehouse}/reserve/{item}");
+    let call = async {
+        let request = reqwest::Client::new().post(url).headers(headers());
+        match request.send().await {
+            Ok(response) => println!("{item}: {}", response.status()),
+            Err(error) => println!("{item}: {error}"),
+        }
+    };
+    call.instrument(info_span!("reserve", item, otel.kind = "client")).await;
+}
+
+/// The header that makes the current span the parent of what the other service does.
+fn headers() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let context = Span::current().context();
+    global::get_text_map_propagator(|propagator| {
+        propagator.inject_context(&context, &mut HeaderInjector(&mut headers))
+    });
+    headers
+}

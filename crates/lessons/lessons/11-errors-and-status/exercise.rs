@@ -1,0 +1,33 @@
+use std::env;
+
+use tracing::{Instrument, Span, info_span};
+
+#[tokio::main]
+async fn main() {
+    let telemetry = learning::start();
+
+    let items = env::var("ITEMS").unwrap_or("lamp-1,pen-2".to_owned());
+    let order = async {
+        for item in items.split(',') {
+            look_up(item).instrument(info_span!("look_up", item)).await;
+        }
+    };
+    order.instrument(info_span!("order")).await;
+
+    drop(telemetry);
+}
+
+/// Whether the warehouse has an item. TODO: which of the lookups failed?
+async fn look_up(item: &str) {
+    let warehouse = env::var("UPSTREAM_URL").unwrap_or_default();
+    let response = reqwest::get(format!("{warehouse}/items/{item}")).await;
+    match response.and_then(|response| response.error_for_status()) {
+        Ok(_) => println!("{item}: here"),
+        Err(error) => {
+            let span = Span::current();
+            span.record("otel.status_code", "ERROR");
+            span.record("otel.status_description", error.to_string());
+            println!("{item}: {error}");
+        }
+    }
+}

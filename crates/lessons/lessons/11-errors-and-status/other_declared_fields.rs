@@ -1,0 +1,37 @@
+use std::env;
+
+use reqwest::StatusCode;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, info_span};
+
+#[tokio::main]
+async fn main() {
+    let telemetry = learning::start();
+
+    let items = env::var("ITEMS").unwrap_or("lamp-1,pen-2".to_owned());
+    let order = async {
+        for item in items.split(',') {
+            let span = info_span!("look_up", item, otel.status_code = Empty, otel.status_description = Empty);
+            look_up(item).instrument(span).await;
+        }
+    };
+    order.instrument(info_span!("order")).await;
+
+    drop(telemetry);
+}
+
+/// Whether the warehouse has an item.
+async fn look_up(item: &str) {
+    let warehouse = env::var("UPSTREAM_URL").unwrap_or_default();
+    let response = reqwest::get(format!("{warehouse}/items/{item}")).await;
+    match response.and_then(|response| response.error_for_status()) {
+        Ok(_) => println!("{item}: here"),
+        Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => println!("{item}: not sold"),
+        Err(error) => {
+            let span = Span::current();
+            span.record("otel.status_code", "ERROR");
+            span.record("otel.status_description", error.to_string());
+            println!("{item}: {error}");
+        }
+    }
+}

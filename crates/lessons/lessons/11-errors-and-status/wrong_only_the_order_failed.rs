@@ -1,0 +1,39 @@
+// Same statement as the exercise: the span above has failed, but not the one of the lookup.
+use std::env;
+
+use opentelemetry::trace::Status;
+use reqwest::StatusCode;
+use tracing::{Instrument, Span, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+#[tokio::main]
+async fn main() {
+    let telemetry = learning::start();
+
+    let items = env::var("ITEMS").unwrap_or("lamp-1,pen-2".to_owned());
+    let order = async {
+        for item in items.split(',') {
+            if let Err(error) = look_up(item).instrument(info_span!("look_up", item)).await {
+                Span::current().set_status(Status::error(error.to_string()));
+            }
+        }
+    };
+    order.instrument(info_span!("order")).await;
+
+    drop(telemetry);
+}
+
+/// Whether the warehouse has an item.
+async fn look_up(item: &str) -> reqwest::Result<()> {
+    let warehouse = env::var("UPSTREAM_URL").unwrap_or_default();
+    let response = reqwest::get(format!("{warehouse}/items/{item}")).await;
+    match response.and_then(|response| response.error_for_status()) {
+        Ok(_) => println!("{item}: here"),
+        Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => println!("{item}: not sold"),
+        Err(error) => {
+            println!("{item}: {error}");
+            return Err(error);
+        }
+    }
+    Ok(())
+}

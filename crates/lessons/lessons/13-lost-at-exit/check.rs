@@ -1,0 +1,61 @@
+use crate::{Random, Reply, Run, Setup, Steps};
+
+pub(crate) fn setup(random: &mut Random) -> Setup {
+    let parcels = random.names(4..=8);
+    // Not the last one: what is sent after it has to be in the trace, too.
+    let refused = parcels[random.number(0..=2) as usize].clone();
+    let delay = random.milliseconds(20..=40);
+    let setup = Setup::new().variable("PARCELS", parcels.join(",")).any_status();
+    setup
+        .upstream(move |request| Reply::text("").status(if request.last() == refused { 409 } else { 202 }).after(delay))
+}
+
+pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
+    let parcels = run.list("PARCELS");
+    steps.step(
+        "each-parcel-once",
+        &["Each parcel of PARCELS has to be sent to the courier, once, also after one that was refused."],
+        |trace| {
+            let sent: Vec<_> = run.requests().iter().map(|request| request.last()).collect();
+            trace.state(
+                "each_parcel_once",
+                sent == parcels,
+                &format!("requests for {parcels:?}"),
+                &format!("{sent:?}"),
+            );
+        },
+    );
+    steps.step(
+        "tells-the-scheduler",
+        &["A parcel was refused, and the program says that all went well: it ends with status 0."],
+        |trace| {
+            let found = run.status.map(|status| status.to_string()).unwrap_or_default();
+            let fails = run.status.is_some_and(|status| !status.success());
+            trace.state("status", fails, "the program ends with another status than 0", &found);
+        },
+    );
+    steps.step(
+        "all-parcels-arrive",
+        &[
+            "The courier saw the parcels, and no span of them has arrived: they were still in the program when it ended.",
+            "`process::exit` ends the program where it stands. It drops no value, so the `drop(telemetry)` in `main` does not run. Where is the last place at which the program may end?",
+            "Let `job` return the number of refused parcels, and decide about the status in `main`, behind `drop(telemetry)`: `main` can return an `ExitCode`.",
+        ],
+        |trace| {
+            trace.span("send").count(parcels.len());
+            for parcel in &parcels {
+                trace.span("send").with("parcel", *parcel).exactly_once();
+            }
+        },
+    );
+    steps.step(
+        "the-job-arrives",
+        &[
+            "The parcels have arrived, but the span above them has not: it had not ended when the provider was shut down.",
+            "Only spans that have ended are sent. The shutdown has to come after the future of `job` is done.",
+        ],
+        |trace| {
+            trace.span("job").exactly_once().children("send").count(parcels.len());
+        },
+    );
+}
