@@ -1,0 +1,37 @@
+use std::env;
+
+use futures::future::join_all;
+use serde_json::Value;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+#[tokio::main]
+async fn main() {
+    let telemetry = learning::start();
+
+    let users = env::var("USERS").unwrap_or("4711,4712".to_owned());
+    join_all(users.split(',').filter_map(|id| id.parse().ok()).map(show)).await;
+
+    drop(telemetry);
+}
+
+/// Shows one account.
+async fn show(id: u64) {
+    let span = info_span!("GET /users/{id}", user.id = id as i64, balance = Empty);
+    let call = async {
+        let account = load(id).await.unwrap_or_default();
+        Span::current().record("balance", account["balance"].as_f64());
+        for (i, order) in account["orders"].as_array().into_iter().flatten().enumerate() {
+            Span::current().set_attribute(format!("orders.{i}"), order.as_str().unwrap_or_default().to_owned());
+        }
+        println!("{id}: {account}");
+    };
+    call.instrument(span).await;
+}
+
+/// Such as `{"balance": -12.5, "orders": ["lamp-417", "pen-200"]}`.
+async fn load(id: u64) -> reqwest::Result<Value> {
+    let accounts = env::var("UPSTREAM_URL").unwrap_or_default();
+    reqwest::get(format!("{accounts}/users/{id}")).await?.json().await
+}

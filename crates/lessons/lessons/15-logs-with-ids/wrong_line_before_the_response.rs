@@ -1,0 +1,49 @@
+use std::env;
+
+use futures::future::join_all;
+use opentelemetry::trace::{SpanContext, TraceContextExt};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tracing::{Instrument, Span, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+#[tokio::main]
+async fn main() {
+    let telemetry = learning::start();
+
+    let orders = env::var("ORDERS").unwrap_or("lamp-1,pen-2".to_owned());
+    let (log, lines) = mpsc::channel(100);
+    let writer = tokio::spawn(write(lines));
+    let tour = async {
+        join_all(orders.split(',').map(|order| deliver(order, &log))).await;
+    };
+    tour.instrument(info_span!("tour")).await;
+    drop(log);
+    let _ = writer.await;
+
+    drop(telemetry);
+}
+
+async fn deliver(order: &str, log: &Sender<(SpanContext, String)>) {
+    let courier = env::var("UPSTREAM_URL").unwrap_or_default();
+    let call = async {
+        let _ = log.send((ids(), format!("{order}: 200 OK"))).await;
+        match reqwest::get(format!("{courier}/deliver/{order}")).await {
+            Ok(response) => eprintln!("{order}: {}", response.status()),
+            Err(error) => eprintln!("{order}: {error}"),
+        }
+    };
+    call.instrument(info_span!("deliver", order)).await;
+}
+
+/// Writes the lines of all deliveries. Each has the ids of the span that it belongs to.
+async fn write(mut lines: Receiver<(SpanContext, String)>) {
+    while let Some((ids, message)) = lines.recv().await {
+        let (trace_id, span_id) = (ids.trace_id().to_string(), ids.span_id().to_string());
+        println!("{}", serde_json::json!({ "message": message, "trace_id": trace_id, "span_id": span_id }));
+    }
+}
+
+/// The trace id and the span id of the current span.
+fn ids() -> SpanContext {
+    Span::current().context().span().span_context().clone()
+}
