@@ -7,12 +7,14 @@
 //! environment), `port_owner.rs`, `supervisor.rs` (start, watch, stop), `child.rs` (one process), `ready.rs`, `welcome.rs` (what a person
 //! reads first), `output.rs`, `log_line.rs` and `sort.rs` (the log lines of all). `dice doctor` is the crate `doctor`,
 //! `dice learn` the crate `lessons`.
-//! `show.rs` and `compare.rs` show traces (`trace_source.rs` reads them, `terminal.rs` draws them).
+//! `show.rs` and `compare.rs` show traces (`trace_source.rs` reads them, `terminal.rs` draws them). `mystery.rs` and
+//! `mystery/play.rs` start an incident and judge the answer, with the crate `mystery`.
 
 mod child;
 mod compare;
 mod config;
 mod log_line;
+mod mystery;
 mod output;
 mod port_owner;
 mod ready;
@@ -63,6 +65,7 @@ enum Role {
     Show(Box<show::Config>),
     Compare(Box<compare::Config>),
     Learn(Box<lessons::Config>),
+    Mystery(Box<mystery::Config>),
 }
 
 fn main() -> ExitCode {
@@ -72,14 +75,19 @@ fn main() -> ExitCode {
 }
 
 fn run(dice: Dice) -> anyhow::Result<ExitCode> {
-    if dice.role.is_some() {
+    let starts_system = match &dice.role {
+        None => true,
+        Some(Role::Mystery(config)) => config.starts_system(),
+        Some(_) => false,
+    };
+    if !starts_system {
         supervisor::release_signals()?;
     }
     if dice.stop_with_stdin {
         child::stop_with_stdin()?;
     }
     match dice.role {
-        None => supervisor::run(&dice.launcher),
+        None => supervisor::run(&dice.launcher, None),
         Some(Role::TraceViewer(config)) => trace_viewer::run(*config),
         Some(Role::DieService(config)) => die_service::run(*config),
         Some(Role::DiceRoller(config)) => dice_roller::run(*config),
@@ -90,6 +98,7 @@ fn run(dice: Dice) -> anyhow::Result<ExitCode> {
         Some(Role::Show(config)) => return Ok(show::run(&config)),
         Some(Role::Compare(config)) => return Ok(compare::run(&config)),
         Some(Role::Learn(config)) => return Ok(lessons::learn(&config)),
+        Some(Role::Mystery(config)) => return mystery::run(*config),
     }
     .map(|()| ExitCode::SUCCESS)
 }

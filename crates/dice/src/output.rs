@@ -30,15 +30,18 @@ pub(crate) struct Output {
     queue: mpsc::Sender<Line>,
     format: LogFormat,
     colour: bool,
+    /// Whether readable lines of services are written.
+    services: bool,
 }
 
-/// Starts the writer, a task that ends when every [`Output`] is gone.
-pub(crate) fn open(config: &Config) -> (Output, JoinSet<()>) {
+/// Starts the writer, a task that ends when every [`Output`] is gone. Without `services` only the launcher itself writes
+/// for people; JSON lines are always those of all.
+pub(crate) fn open(config: &Config, services: bool) -> (Output, JoinSet<()>) {
     let (queue, lines) = mpsc::channel(QUEUE);
     let mut writer = JoinSet::new();
     writer.spawn(write_sorted(lines));
     let colour = config.no_color.is_none() && std::io::stdout().is_terminal();
-    (Output { queue, format: config.log_format, colour }, writer)
+    (Output { queue, format: config.log_format, colour, services }, writer)
 }
 
 impl Output {
@@ -68,6 +71,9 @@ impl Output {
             last_error = line.error().or(last_error);
             let time = line.time().map(str::to_owned);
             if self.format == LogFormat::Pretty {
+                if !self.services {
+                    continue;
+                }
                 bytes = line.shown(service, self.colour).into_bytes();
             }
             self.enqueue(Line { time, bytes }, service, &mut dropped).await;

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::child::Child;
 use crate::config::Config;
+use crate::mystery::Play;
 use crate::output::{self, Output};
 use crate::ready::ready;
 use crate::services::TRACE_VIEWER;
@@ -38,24 +39,27 @@ pub(crate) fn release_signals() -> nix::Result<()> {
 
 const STOP_SIGNALS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
-/// Starts the system and keeps it running until Ctrl-C, SIGTERM, SIGHUP, or until one of its services exits.
+/// Starts the system, with an incident in it or without, and keeps it running until Ctrl-C, SIGTERM, SIGHUP, or until one of its services exits.
 ///
 /// # Errors
 /// In one line: a setting is not valid, a port is taken, a service did not start or exited by itself, or a second Ctrl-C
 /// cut the shutdown short.
-pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
+pub(crate) fn run(config: &Config, play: Option<&Play>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let in_runtime = runtime.enter();
     let stop = service::stop_signal()?;
     drop(in_runtime);
     release_signals()?;
 
-    let system = System::new(config)?;
+    let mut system = System::new(config)?;
+    if let Some(play) = play {
+        play.prepare(&mut system)?;
+    }
     system.check_settings()?;
     system.check_ports(config)?;
     let outcome = runtime.block_on(async {
-        let (output, mut writer) = output::open(config);
-        let outcome = supervise(&system, config, output, stop).await;
+        let (output, mut writer) = output::open(config, play.is_none());
+        let outcome = supervise(&system, play, config, output, stop).await;
         // Whoever reads may have stopped to.
         let _ = timeout(LAST_LINES, writer.join_next()).await;
         outcome
@@ -67,11 +71,12 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
 
 async fn supervise(
     system: &System,
+    play: Option<&Play>,
     config: &Config,
     output: Output,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let mut running = Running { system, output, children: Vec::new(), viewer: Viewer::Starting };
+    let mut running = Running { system, play, output, children: Vec::new(), viewer: Viewer::Starting };
     let outcome = tokio::select! {
         biased; // a stop that came before the first child starts none
         () = stop => Ok(()),
@@ -92,6 +97,7 @@ async fn supervise(
 /// The processes, as far as they are started.
 struct Running<'a> {
     system: &'a System,
+    play: Option<&'a Play>,
     output: Output,
     /// In the order of their start.
     children: Vec<Child>,
@@ -122,8 +128,17 @@ impl Running<'_> {
                 self.viewer = Viewer::Runs;
             }
         }
-        self.output.say(&welcome(self.system)).await;
-        self.failure().await
+        let Some(play) = self.play else {
+            self.output.say(&welcome(self.system)).await;
+            return self.failure().await;
+        };
+        self.children.push(Child::start(self.system, &play.traffic(), &self.output)?);
+        let (system, output) = (self.system, self.output.clone());
+        output.say(&play.welcome(system)).await;
+        tokio::select! {
+            failed = self.failure() => failed,
+            failed = play.proceed(system, &output) => failed,
+        }
     }
 
     /// Waits until a service exits, and reports which one and why. A viewer that exits is started again once.

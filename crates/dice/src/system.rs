@@ -18,8 +18,12 @@ pub(crate) struct System {
     pub(crate) parts: Vec<Part>,
     /// The environment of all of them, beside what the launcher's own holds.
     environment: Vec<(&'static str, String)>,
+    /// What one part has beside that: its name, the variable, the value.
+    of_one: Vec<(&'static str, &'static str, String)>,
     /// Where spans go, if not to the trace viewer.
     pub(crate) other_backend: Option<Url>,
+    /// Added to every port.
+    pub(crate) offset: u16,
 }
 
 /// One process of the system.
@@ -33,6 +37,14 @@ pub(crate) struct Part {
     pub(crate) url: String,
     /// Where it receives spans, over HTTP and gRPC: the trace viewer does.
     otlp_addresses: Vec<SocketAddr>,
+}
+
+impl Part {
+    /// A process that others do not call.
+    pub(crate) fn client(service: &'static Service) -> Self {
+        let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
+        Self { service, address, url: String::new(), otlp_addresses: Vec::new() }
+    }
 }
 
 impl System {
@@ -88,13 +100,28 @@ impl System {
         let other_backend = traces.clone().or(otlp.clone());
         let viewer = other_backend.is_none().then_some(trace_viewer);
         let parts = viewer.into_iter().chain([die_service, dice_roller, frontend]).collect();
-        Ok(Self { parts, environment, other_backend })
+        Ok(Self { parts, environment, of_one: Vec::new(), other_backend, offset: config.port_offset })
     }
 
     /// The environment of `part`, beside what the launcher's own holds.
     pub(crate) fn environment_of(&self, part: &Part) -> Vec<(&'static str, String)> {
         let port = ("PORT", part.address.port().to_string());
-        self.environment.iter().cloned().chain([port]).collect()
+        let of_one = self.of_one.iter().filter(|(name, ..)| *name == part.service.name);
+        let of_one = of_one.map(|(_, variable, value)| (*variable, value.clone()));
+        self.environment.iter().cloned().chain([port]).chain(of_one).collect()
+    }
+
+    /// Adds a setting, of one part or of all.
+    pub(crate) fn set(&mut self, of: Option<&'static str>, variable: &'static str, value: String) {
+        match of {
+            Some(name) => self.of_one.push((name, variable, value)),
+            None => self.environment.push((variable, value)),
+        }
+    }
+
+    /// Where this machine reaches the part of that name.
+    pub(crate) fn url_of(&self, service: &Service) -> &str {
+        self.parts.iter().find(|part| part.service.name == service.name).map_or("", |part| &part.url)
     }
 
     /// Reads the settings of every part as its process will, before anything is started.
