@@ -187,3 +187,19 @@ async fn exchange(http: &reqwest::Client, request: Request) -> Result<http::Resp
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn request_that_a_hook_holds_up_ends_with_its_time_limit() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let url: Url = "http://127.0.0.1:9".parse().unwrap();
+        let hook: RequestHook = std::sync::Arc::new(|_| Box::pin(std::future::pending()));
+        let client = Client::new(http_client(&url).unwrap(), None, Propagation::new(&[], false), Some(hook));
+        let mut request = Request::new(reqwest::Method::GET, url);
+        *request.timeout_mut() = Some(Duration::from_millis(1));
+        assert!(matches!(client.send(request).await, Err(ClientError::Timeout { .. })));
+    }
+}

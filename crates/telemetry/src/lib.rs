@@ -20,7 +20,7 @@
 //! Reading order: [`init`] (the providers, the subscriber, the registry), `server.rs` and `client.rs` (the two HTTP
 //! spans), `propagation.rs` (how they join into one trace), [`attributes`] (what a handler says about its span),
 //! `traces.rs`, `logs.rs` and [`metrics`] (one file a signal), `delivery.rs` (what was exported and what was lost),
-//! [`testing`]. This crate knows HTTP and OpenTelemetry; it does not know what its services are about.
+//! `hooks.rs` (where a program steps in), [`testing`]. This crate knows HTTP and OpenTelemetry; it does not know what its services are about.
 
 pub mod attributes;
 mod client;

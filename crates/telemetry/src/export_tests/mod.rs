@@ -4,9 +4,11 @@
 
 mod receiver;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::Parser;
+use opentelemetry_sdk::trace::SpanData;
 use prometheus::Registry;
 
 use crate::settings::Settings;
@@ -34,11 +36,20 @@ struct Counts {
 
 /// Ends `spans` spans under telemetry with `flags`, runs `service` and shuts down.
 fn run(receiver: &Receiver, flags: &[&str], spans: usize, service: impl Future<Output = ()>) -> Counts {
+    run_with(Hooks::default(), receiver, flags, spans, service)
+}
+
+fn run_with(
+    hooks: Hooks,
+    receiver: &Receiver,
+    flags: &[&str],
+    spans: usize,
+    service: impl Future<Output = ()>,
+) -> Counts {
     let endpoint = format!("--otel-exporter-otlp-endpoint={}", receiver.url);
     let flags = ["test", &endpoint, "--otel-bsp-schedule-delay=20"].into_iter().chain(flags.iter().copied());
     let settings = Flags::parse_from(flags).settings;
-    let (telemetry, subscriber) =
-        Telemetry::build("test", "1", &settings, std::io::sink(), None, Hooks::default()).unwrap();
+    let (telemetry, subscriber) = Telemetry::build("test", "1", &settings, std::io::sink(), None, hooks).unwrap();
     let registry = telemetry.handle().registry().clone();
     let _subscriber = tracing::subscriber::set_default(subscriber);
     for _ in 0..spans {
@@ -87,6 +98,26 @@ fn receiver_that_recovers_loses_nothing_whatever_it_answered() {
             assert_eq!(counts, Counts::only_exported(3), "{processor}, {status}");
             assert_eq!(receiver.spans(), 3, "{processor}, {status}");
         }
+    }
+}
+
+#[test]
+fn span_that_a_hook_does_not_return_counts_as_dropped() {
+    for processor in PROCESSORS {
+        let receiver = Receiver::start(|_| Reply::Ok);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let of_hook = seen.clone();
+        let second = move |span: SpanData, waiting| {
+            let mut seen = of_hook.lock().unwrap();
+            seen.push(waiting);
+            (seen.len() % 2 == 1).then(|| SpanData { name: "hooked".into(), ..span })
+        };
+        let hooks = Hooks { span: Some(Arc::new(second)), ..Hooks::default() };
+        let counts = run_with(hooks, &receiver, &[processor], 10, receiver.has_spans(5));
+        assert_eq!(counts, Counts { queue_full: 5, ..Counts::only_exported(5) }, "{processor}");
+        assert_eq!(receiver.spans(), 5, "{processor}");
+        let seen = seen.lock().unwrap();
+        assert!(seen.len() == 10 && seen[0] == 0 && seen.iter().all(|waiting| *waiting <= 5), "{processor}: {seen:?}");
     }
 }
 
