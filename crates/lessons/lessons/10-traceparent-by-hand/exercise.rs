@@ -2,6 +2,7 @@ use std::env;
 
 use futures::future::join_all;
 use opentelemetry::trace::TraceContextExt;
+use reqwest::Client;
 use tracing::{Instrument, Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -10,8 +11,9 @@ async fn main() {
     let telemetry = learning::start();
 
     let items = env::var("ITEMS").unwrap_or("lamp-1,pen-2".to_owned());
+    let client = Client::new();
     let order = async {
-        join_all(items.split(',').map(reserve)).await;
+        join_all(items.split(',').map(|item| reserve(&client, item))).await;
     };
     order.instrument(info_span!("order")).await;
 
@@ -19,10 +21,10 @@ async fn main() {
 }
 
 /// Reserves one item at the warehouse.
-async fn reserve(item: &str) {
+async fn reserve(client: &Client, item: &str) {
     let warehouse = env::var("UPSTREAM_URL").unwrap_or_default();
     let url = format!("{warehouse}/reserve/{item}");
-    let request = reqwest::Client::new().post(url).header("traceparent", traceparent()); // TODO
+    let request = client.post(url).header("traceparent", traceparent()); // TODO
     let call = async {
         match request.send().await {
             Ok(response) => println!("{item}: {}", response.status()),

@@ -4,6 +4,7 @@ use futures::future::join_all;
 use http::HeaderMap;
 use opentelemetry::global;
 use opentelemetry_http::HeaderInjector;
+use reqwest::Client;
 use tracing::{Instrument, Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -12,8 +13,9 @@ async fn main() {
     let telemetry = learning::start();
 
     let items = env::var("ITEMS").unwrap_or("lamp-1,pen-2".to_owned());
+    let client = Client::new();
     let order = async {
-        join_all(items.split(',').map(reserve)).await;
+        join_all(items.split(',').map(|item| reserve(&client, item))).await;
     };
     order.instrument(info_span!("order")).await;
 
@@ -21,11 +23,11 @@ async fn main() {
 }
 
 /// Reserves one item at the warehouse.
-async fn reserve(item: &str) {
+async fn reserve(client: &Client, item: &str) {
     let warehouse = env::var("UPSTREAM_URL").unwrap_or_default();
     let url = format!("{warehouse}/reserve/{item}");
     let call = async {
-        let request = reqwest::Client::new().post(url).headers(headers());
+        let request = client.post(url).headers(headers());
         match request.send().await {
             Ok(response) => println!("{item}: {}", response.status()),
             Err(error) => println!("{item}: {error}"),

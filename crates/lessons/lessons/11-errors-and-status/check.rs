@@ -34,10 +34,17 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
         }
     });
     steps.step(
+        "lasts-as-long",
+        &["A request was in progress while its span was not: the span has to last as long as the lookup."],
+        |trace| {
+            run.each_request_inside(trace, &trace.span("look_up"));
+        },
+    );
+    steps.step(
         "failures-are-errors",
         &[
             "The warehouse failed, and the span of that lookup does not say so. Was the field of `record` declared when the span was made?",
-            "`record` fills a field that `info_span!` has declared, such as `otel.status_code = Empty`. It leaves out every other field, without a word.",
+            "`record` fills a field that `info_span!` has declared, such as `otel.status_code = Empty`. It ignores every other field, without a warning.",
             "Or set it without a field: `Span::current().set_status(Status::error(…))` of `tracing_opentelemetry::OpenTelemetrySpanExt`.",
         ],
         |trace| {

@@ -1,5 +1,6 @@
 use std::env;
 
+use reqwest::Client;
 use tracing::{Instrument, Span, info_span};
 
 #[tokio::main]
@@ -7,9 +8,10 @@ async fn main() {
     let telemetry = learning::start();
 
     let items = env::var("ITEMS").unwrap_or("lamp-1,pen-2".to_owned());
+    let client = Client::new();
     let order = async {
         for item in items.split(',') {
-            look_up(item).instrument(info_span!("look_up", item)).await;
+            look_up(&client, item).instrument(info_span!("look_up", item)).await;
         }
     };
     order.instrument(info_span!("order")).await;
@@ -18,9 +20,9 @@ async fn main() {
 }
 
 /// Whether the warehouse has an item. TODO: which of the lookups failed?
-async fn look_up(item: &str) {
+async fn look_up(client: &Client, item: &str) {
     let warehouse = env::var("UPSTREAM_URL").unwrap_or_default();
-    let response = reqwest::get(format!("{warehouse}/items/{item}")).await;
+    let response = client.get(format!("{warehouse}/items/{item}")).send().await;
     match response.and_then(|response| response.error_for_status()) {
         Ok(_) => println!("{item}: here"),
         Err(error) => {

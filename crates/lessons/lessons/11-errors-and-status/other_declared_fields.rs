@@ -1,6 +1,6 @@
 use std::env;
 
-use reqwest::StatusCode;
+use reqwest::{Client, StatusCode};
 use tracing::field::Empty;
 use tracing::{Instrument, Span, info_span};
 
@@ -9,10 +9,11 @@ async fn main() {
     let telemetry = learning::start();
 
     let items = env::var("ITEMS").unwrap_or("lamp-1,pen-2".to_owned());
+    let client = Client::new();
     let order = async {
         for item in items.split(',') {
             let span = info_span!("look_up", item, otel.status_code = Empty, otel.status_description = Empty);
-            look_up(item).instrument(span).await;
+            look_up(&client, item).instrument(span).await;
         }
     };
     order.instrument(info_span!("order")).await;
@@ -21,9 +22,9 @@ async fn main() {
 }
 
 /// Whether the warehouse has an item.
-async fn look_up(item: &str) {
+async fn look_up(client: &Client, item: &str) {
     let warehouse = env::var("UPSTREAM_URL").unwrap_or_default();
-    let response = reqwest::get(format!("{warehouse}/items/{item}")).await;
+    let response = client.get(format!("{warehouse}/items/{item}")).send().await;
     match response.and_then(|response| response.error_for_status()) {
         Ok(_) => println!("{item}: here"),
         Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => println!("{item}: not sold"),

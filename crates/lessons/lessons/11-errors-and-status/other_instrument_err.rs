@@ -1,6 +1,6 @@
 use std::env;
 
-use reqwest::StatusCode;
+use reqwest::{Client, StatusCode};
 use tracing::{Instrument, info_span, instrument};
 
 #[tokio::main]
@@ -8,9 +8,10 @@ async fn main() {
     let telemetry = learning::start();
 
     let items = env::var("ITEMS").unwrap_or("lamp-1,pen-2".to_owned());
+    let client = Client::new();
     let order = async {
         for item in items.split(',') {
-            println!("{item}: {:?}", look_up(item).await);
+            println!("{item}: {:?}", look_up(&client, item).await);
         }
     };
     order.instrument(info_span!("order")).await;
@@ -19,10 +20,10 @@ async fn main() {
 }
 
 /// Whether the warehouse has an item.
-#[instrument(err)]
-async fn look_up(item: &str) -> reqwest::Result<bool> {
+#[instrument(skip(client), err)]
+async fn look_up(client: &Client, item: &str) -> reqwest::Result<bool> {
     let warehouse = env::var("UPSTREAM_URL").unwrap_or_default();
-    let response = reqwest::get(format!("{warehouse}/items/{item}")).await?;
+    let response = client.get(format!("{warehouse}/items/{item}")).send().await?;
     if response.status() == StatusCode::NOT_FOUND {
         return Ok(false);
     }

@@ -1,6 +1,7 @@
 use std::env;
 
 use opentelemetry::trace::Status;
+use reqwest::Client;
 use tracing::{Instrument, Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -9,9 +10,10 @@ async fn main() {
     let telemetry = learning::start();
 
     let items = env::var("ITEMS").unwrap_or("lamp-1,pen-2".to_owned());
+    let client = Client::new();
     let order = async {
         for item in items.split(',') {
-            look_up(item).instrument(info_span!("look_up", item)).await;
+            look_up(&client, item).instrument(info_span!("look_up", item)).await;
         }
     };
     order.instrument(info_span!("order")).await;
@@ -20,9 +22,9 @@ async fn main() {
 }
 
 /// Whether the warehouse has an item.
-async fn look_up(item: &str) {
+async fn look_up(client: &Client, item: &str) {
     let warehouse = env::var("UPSTREAM_URL").unwrap_or_default();
-    let response = reqwest::get(format!("{warehouse}/items/{item}")).await;
+    let response = client.get(format!("{warehouse}/items/{item}")).send().await;
     match response.and_then(|response| response.error_for_status()) {
         Ok(_) => println!("{item}: here"),
         Err(error) => {

@@ -2,7 +2,7 @@
 use std::env;
 
 use opentelemetry::trace::Status;
-use reqwest::StatusCode;
+use reqwest::{Client, StatusCode};
 use tracing::{Instrument, Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -11,9 +11,10 @@ async fn main() {
     let telemetry = learning::start();
 
     let items = env::var("ITEMS").unwrap_or("lamp-1,pen-2".to_owned());
+    let client = Client::new();
     let order = async {
         for item in items.split(',') {
-            if let Err(error) = look_up(item).instrument(info_span!("look_up", item)).await {
+            if let Err(error) = look_up(&client, item).instrument(info_span!("look_up", item)).await {
                 Span::current().set_status(Status::error(error.to_string()));
             }
         }
@@ -24,9 +25,9 @@ async fn main() {
 }
 
 /// Whether the warehouse has an item.
-async fn look_up(item: &str) -> reqwest::Result<()> {
+async fn look_up(client: &Client, item: &str) -> reqwest::Result<()> {
     let warehouse = env::var("UPSTREAM_URL").unwrap_or_default();
-    let response = reqwest::get(format!("{warehouse}/items/{item}")).await;
+    let response = client.get(format!("{warehouse}/items/{item}")).send().await;
     match response.and_then(|response| response.error_for_status()) {
         Ok(_) => println!("{item}: here"),
         Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => println!("{item}: not sold"),

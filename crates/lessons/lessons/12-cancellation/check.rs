@@ -25,7 +25,7 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
     };
     steps.step(
         "both-replicas",
-        &["Both replicas have to be asked for each item, each with a span `fetch`, `replica` and `item`."],
+        &["Each price has to be requested from both replicas, each time with a span `fetch`, `replica` and `item`."],
         |trace| {
             for (replica, item) in calls() {
                 trace.span("fetch").with("replica", replica).with("item", item).exactly_once();
@@ -46,6 +46,11 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
             for item in &items {
                 let done = REPLICAS.iter().filter(|replica| request(replica, item).is_some_and(|seen| seen.status == 200));
                 let done = done.count();
+                let spans = trace.span("fetch").with("item", *item);
+                for seen in run.requests().iter().filter(|seen| seen.last() == *item && seen.status == 200) {
+                    let inside = spans.spans().any(|span| span.start <= seen.begin && seen.end <= span.end);
+                    trace.state("request_inside", inside, &format!("{} is within its span", seen.path), "it is outside");
+                }
                 trace.state("one_response", done == 1, &format!("one response for {item}"), &done.to_string());
             }
         },

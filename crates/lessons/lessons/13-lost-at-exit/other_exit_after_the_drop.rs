@@ -1,6 +1,7 @@
 use std::env;
 use std::process;
 
+use reqwest::Client;
 use tracing::{Instrument, info_span};
 
 #[tokio::main]
@@ -18,9 +19,10 @@ async fn main() {
 /// Sends all parcels of the day, and returns how many were refused.
 async fn job() -> u32 {
     let parcels = env::var("PARCELS").unwrap_or("lamp-1,pen-2".to_owned());
+    let client = Client::new();
     let mut refused = 0;
     for parcel in parcels.split(',') {
-        if let Err(error) = send(parcel).instrument(info_span!("send", parcel)).await {
+        if let Err(error) = send(&client, parcel).instrument(info_span!("send", parcel)).await {
             eprintln!("{parcel}: {error}");
             refused += 1;
         }
@@ -28,9 +30,9 @@ async fn job() -> u32 {
     refused
 }
 
-async fn send(parcel: &str) -> reqwest::Result<()> {
+async fn send(client: &Client, parcel: &str) -> reqwest::Result<()> {
     let courier = env::var("UPSTREAM_URL").unwrap_or_default();
-    let response = reqwest::Client::new().post(format!("{courier}/parcels/{parcel}")).send().await?;
+    let response = client.post(format!("{courier}/parcels/{parcel}")).send().await?;
     response.error_for_status()?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 use std::env;
 
+use reqwest::Client;
 use tracing::{Instrument, info_span};
 
 #[tokio::main]
@@ -15,15 +16,16 @@ async fn main() -> reqwest::Result<()> {
 /// Sends all parcels of the day.
 async fn job() -> reqwest::Result<()> {
     let parcels = env::var("PARCELS").unwrap_or("lamp-1,pen-2".to_owned());
+    let client = Client::new();
     for parcel in parcels.split(',') {
-        send(parcel).instrument(info_span!("send", parcel)).await?;
+        send(&client, parcel).instrument(info_span!("send", parcel)).await?;
     }
     Ok(())
 }
 
-async fn send(parcel: &str) -> reqwest::Result<()> {
+async fn send(client: &Client, parcel: &str) -> reqwest::Result<()> {
     let courier = env::var("UPSTREAM_URL").unwrap_or_default();
-    let response = reqwest::Client::new().post(format!("{courier}/parcels/{parcel}")).send().await?;
+    let response = client.post(format!("{courier}/parcels/{parcel}")).send().await?;
     response.error_for_status()?;
     Ok(())
 }

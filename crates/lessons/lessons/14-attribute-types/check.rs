@@ -40,7 +40,14 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
         ],
         |trace| {
             trace.span("GET /users/{id}").count(users.len());
-            trace.whole().spans(users.len());
+            trace.span("GET /users/*").count(users.len());
+        },
+    );
+    steps.step(
+        "lasts-as-long",
+        &["A request was in progress while its span was not: the span has to last as long as the call."],
+        |trace| {
+            run.each_request_inside(trace, &trace.span("GET /users/{id}"));
         },
     );
     steps.step(
@@ -60,7 +67,7 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
     steps.step(
         "float",
         &[
-            "`balance` is not the float that the service sent, so nobody can ask for the accounts below 0.",
+            "`balance` is not the float that the service sent, so nobody can search for the accounts below 0.",
             "`to_string()` makes a text. `record` takes an `f64`, too: `account[\"balance\"].as_f64()`.",
         ],
         |trace| {

@@ -1,6 +1,7 @@
 use std::env;
 
 use futures::future::join_all;
+use reqwest::Client;
 use serde_json::Value;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, info_span};
@@ -10,16 +11,17 @@ async fn main() {
     let telemetry = learning::start();
 
     let users = env::var("USERS").unwrap_or("4711,4712".to_owned());
-    join_all(users.split(',').filter_map(|id| id.parse().ok()).map(show)).await;
+    let client = Client::new();
+    join_all(users.split(',').filter_map(|id| id.parse().ok()).map(|id| show(&client, id))).await;
 
     drop(telemetry);
 }
 
 /// Shows one account.
-async fn show(id: u64) {
+async fn show(client: &Client, id: u64) {
     let span = info_span!("GET /users/{id}", user.id = id as i64, balance = Empty, orders = Empty);
     let call = async {
-        let account = load(id).await.unwrap_or_default();
+        let account = load(client, id).await.unwrap_or_default();
         Span::current().record("balance", account["balance"].as_f64());
         Span::current().record("orders", tracing::field::debug(&account["orders"]));
         println!("{id}: {account}");
@@ -28,7 +30,7 @@ async fn show(id: u64) {
 }
 
 /// Such as `{"balance": -12.5, "orders": ["lamp-417", "pen-200"]}`.
-async fn load(id: u64) -> reqwest::Result<Value> {
+async fn load(client: &Client, id: u64) -> reqwest::Result<Value> {
     let accounts = env::var("UPSTREAM_URL").unwrap_or_default();
-    reqwest::get(format!("{accounts}/users/{id}")).await?.json().await
+    client.get(format!("{accounts}/users/{id}")).send().await?.json().await
 }

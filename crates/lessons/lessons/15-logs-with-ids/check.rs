@@ -41,6 +41,13 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
             }
         },
     );
+    steps.step(
+        "lasts-as-long",
+        &["A request was in progress while its span was not: the span has to last as long as the delivery."],
+        |trace| {
+            run.each_request_inside(trace, &trace.span("deliver"));
+        },
+    );
     steps.step("form-of-the-ids", &["A line of JSON has no `trace_id` of 32 hex digits, or no `span_id` of 16: the trace id alone leads to a trace, but not to a place in it."], |trace| {
         for line in run.output.stdout.lines().filter(|line| line.starts_with('{')) {
             let ids: serde_json::Value = serde_json::from_str(line).unwrap_or_default();

@@ -2,6 +2,7 @@ use std::env;
 
 use futures::future::join_all;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
+use reqwest::Client;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tracing::{Instrument, Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -11,10 +12,11 @@ async fn main() {
     let telemetry = learning::start();
 
     let orders = env::var("ORDERS").unwrap_or("lamp-1,pen-2".to_owned());
+    let client = Client::new();
     let (log, lines) = mpsc::channel(100);
     let writer = tokio::spawn(write(lines));
     let tour = async {
-        join_all(orders.split(',').map(|order| deliver(order, &log))).await;
+        join_all(orders.split(',').map(|order| deliver(&client, order, &log))).await;
     };
     tour.instrument(info_span!("tour")).await;
     drop(log);
@@ -23,11 +25,11 @@ async fn main() {
     drop(telemetry);
 }
 
-async fn deliver(order: &str, log: &Sender<(SpanContext, String)>) {
+async fn deliver(client: &Client, order: &str, log: &Sender<(SpanContext, String)>) {
     let courier = env::var("UPSTREAM_URL").unwrap_or_default();
     let call = async {
         let _ = log.send((ids(), format!("{order}: 200 OK"))).await;
-        match reqwest::get(format!("{courier}/deliver/{order}")).await {
+        match client.get(format!("{courier}/deliver/{order}")).send().await {
             Ok(response) => eprintln!("{order}: {}", response.status()),
             Err(error) => eprintln!("{order}: {error}"),
         }

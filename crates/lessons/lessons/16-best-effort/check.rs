@@ -55,7 +55,7 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
             trace.state("requests_at_once", most > 1, "more than one request at the same time", &most.to_string());
         },
     );
-    steps.step("one-error", &["The service of a box failed, and the span of that box does not say so: best effort hides it from the page, not from the trace."], |trace| {
+    steps.step("one-error", &["The service of a box failed, and the span of that box does not say so. The page is shown without the box, but the trace has to say what failed."], |trace| {
         for request in failed() {
             trace.span("fetch").with("box_name", request.last()).failed();
         }
@@ -68,7 +68,7 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
     });
     steps.step(
         "page-has-not-failed",
-        &["The page was shown, with what there was. Somebody is woken for a page that has the status Error."],
+        &["The page was shown, with what there was. The status Error is for a page that could not be shown."],
         |trace| {
             trace.span("page").not_failed();
         },

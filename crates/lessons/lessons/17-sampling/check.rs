@@ -52,8 +52,8 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
         "what-the-caller-records",
         &[
             "A shop records its trace, and the part of the warehouse is missing in it: the sampler decides anew, without a look at the caller.",
-            "`TraceIdRatioBased` does not ask what the caller has decided. Which variant of `Sampler` does?",
-            "`Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(0.25)))` follows the caller, and asks the inner one where there is none.",
+            "`TraceIdRatioBased` does not look at what the caller has decided. Which variant of `Sampler` does?",
+            "`Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(0.25)))` follows the caller, and uses the inner one where there is none.",
         ],
         |trace| {
             for (trace_id, span_id, _) in callers.iter().filter(|(.., is_recorded)| *is_recorded) {
@@ -66,13 +66,13 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
     );
     steps.step(
         "nothing-else",
-        &["A shop does not record its trace, but the warehouse does: there is a piece without its beginning, and the money is spent."],
+        &["A shop does not record its trace, but the warehouse does: these spans are a piece without its beginning."],
         |trace| {
             for (trace_id, ..) in callers.iter().filter(|(.., is_recorded)| !is_recorded) {
                 let found = picks(trace_id, trace).len();
                 trace.state("not_recorded", found == 0, &format!("no span in trace {trace_id}"), &found.to_string());
             }
-            trace.whole().spans(callers.iter().filter(|(.., is_recorded)| *is_recorded).count());
+            trace.span("pick").count(callers.iter().filter(|(.., is_recorded)| *is_recorded).count());
         },
     );
     steps.step(

@@ -2,6 +2,7 @@ use std::env;
 
 use futures::future::join_all;
 use opentelemetry::trace::TraceContextExt;
+use reqwest::Client;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::oneshot;
 use tracing::{Instrument, Span, info_span};
@@ -38,23 +39,24 @@ async fn take(order: &str, list: Sender<Waiting>) {
 
 /// Sends batches until there are no more orders. No span is current in this task.
 async fn work(mut waiting: Receiver<Waiting>) {
+    let client = Client::new();
     let mut batch = Vec::new();
     while let Some(order) = waiting.recv().await {
         batch.push(order);
         if batch.len() == SIZE {
-            send(std::mem::take(&mut batch)).await;
+            send(&client, std::mem::take(&mut batch)).await;
         }
     }
 }
 
-async fn send(batch: Vec<Waiting>) {
+async fn send(client: &Client, batch: Vec<Waiting>) {
     let courier = env::var("UPSTREAM_URL").unwrap_or_default();
     let span = info_span!("batch");
     for waiting in &batch {
         span.add_link(waiting.span.context().span().span_context().clone());
     }
     let names: Vec<_> = batch.iter().map(|waiting| waiting.order.clone()).collect();
-    let request = reqwest::Client::new().post(format!("{courier}/batch")).body(names.join(","));
+    let request = client.post(format!("{courier}/batch")).body(names.join(","));
     let _ = request.send().instrument(span).await;
     batch.into_iter().for_each(|waiting| _ = waiting.sent.send(()));
 }

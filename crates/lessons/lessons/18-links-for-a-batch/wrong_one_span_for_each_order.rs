@@ -3,6 +3,7 @@ use std::mem;
 use std::sync::Mutex;
 
 use futures::future::join_all;
+use reqwest::Client;
 use tokio::sync::oneshot::{self, Sender};
 use tracing::{Instrument, Span, info_span};
 
@@ -20,14 +21,15 @@ async fn main() {
     let telemetry = learning::start();
 
     let orders = env::var("ORDERS").unwrap_or("lamp-1,pen-2,map-3".to_owned());
+    let client = Client::new();
     let list = Mutex::new(Vec::new());
-    join_all(orders.split(',').map(|order| take(order, &list).instrument(info_span!("order", order)))).await;
+    join_all(orders.split(',').map(|order| take(&client, order, &list).instrument(info_span!("order", order)))).await;
 
     drop(telemetry);
 }
 
 /// Puts an order on the list, sends the batch if it is complete, and waits until the order is sent.
-async fn take(order: &str, list: &Mutex<Vec<Waiting>>) {
+async fn take(client: &Client, order: &str, list: &Mutex<Vec<Waiting>>) {
     let (sent, done) = oneshot::channel();
     let batch = {
         let mut list = list.lock().expect("no task panics");
@@ -35,16 +37,16 @@ async fn take(order: &str, list: &Mutex<Vec<Waiting>>) {
         if list.len() == SIZE { mem::take(&mut *list) } else { Vec::new() }
     };
     if !batch.is_empty() {
-        send(batch).await;
+        send(client, batch).await;
     }
     let _ = done.await;
 }
 
 /// Sends a batch, in a span that links to its orders.
-async fn send(batch: Vec<Waiting>) {
+async fn send(client: &Client, batch: Vec<Waiting>) {
     let courier = env::var("UPSTREAM_URL").unwrap_or_default();
     let names: Vec<_> = batch.iter().map(|waiting| waiting.order.clone()).collect();
-    let request = reqwest::Client::new().post(format!("{courier}/batch")).body(names.join(","));
+    let request = client.post(format!("{courier}/batch")).body(names.join(","));
     let spans: Vec<_> = batch.iter().map(|waiting| info_span!(parent: &waiting.span, "batch")).collect();
     match request.send().await {
         Ok(response) => println!("{names:?}: {}", response.status()),
