@@ -32,6 +32,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 
 # The programs themselves. `touch`, because cargo compares times, and the real files can be older than the
 # empty ones that were just compiled.
+COPY docs/LEARN.md docs/LEARN.md
 COPY crates crates
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     find crates -name '*.rs' -exec touch {} + \

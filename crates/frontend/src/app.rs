@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use crate::clients::dice_roller::DiceRoller;
 use crate::clients::die_service::DieService;
-use crate::config::{Config, compare_url};
+use crate::config::{Config, viewer_url};
 use crate::dice_list::DiceList;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimit;
@@ -26,8 +26,8 @@ pub struct AppState {
     pub(crate) max_rolls: u32,
     /// The address of a trace's page, with `{trace_id}` in it.
     pub(crate) trace_url: Arc<str>,
-    /// Where the viewer compares two traces, whose ids follow; none where there is another viewer.
-    pub(crate) compare_url: Option<Arc<str>>,
+    /// Where the trace viewer is; none where there is another viewer.
+    pub(crate) viewer_url: Option<Arc<str>>,
     /// Whether there is a page of switches.
     pub(crate) has_faults_page: bool,
 }
@@ -46,7 +46,7 @@ impl AppState {
             rate_limit: RateLimit::new(config.rate_limit_per_second),
             max_rolls: config.max_async_rolls,
             trace_url: config.trace_url_template.as_str().into(),
-            compare_url: compare_url(&config.trace_url_template).map(Arc::from),
+            viewer_url: viewer_url(&config.trace_url_template).map(Arc::from),
             has_faults_page: false,
         })
     }

@@ -59,11 +59,9 @@ fn rate(text: &str) -> Result<Rate, String> {
     within(0..=1_000_000)(text).map(NonZeroU32::new)
 }
 
-/// Where the viewer compares two traces: the start of the address, without their ids. None where `template` does not have
-/// the form of the viewer's pages.
-pub(crate) fn compare_url(template: &str) -> Option<String> {
-    let base = template.strip_suffix("/trace/{trace_id}")?;
-    (!base.contains(['?', '#', '{'])).then(|| format!("{base}/compare/"))
+/// Where the trace viewer is. None where `template` does not have the form of its pages.
+pub(crate) fn viewer_url(template: &str) -> Option<&str> {
+    template.strip_suffix("/trace/{trace_id}").filter(|base| !base.contains(['?', '#', '{']))
 }
 
 /// A link that the page shows: only `http` and `https`, so that it cannot be a script.
@@ -90,17 +88,17 @@ mod tests {
     }
 
     #[test]
-    fn comparison_is_linked_where_the_trace_link_is_the_viewers() {
+    fn viewer_is_known_where_the_trace_link_is_its_own() {
         let template = "http://127.0.0.1:3200/trace/{trace_id}";
-        assert_eq!(compare_url(template).as_deref(), Some("http://127.0.0.1:3200/compare/"));
+        assert_eq!(viewer_url(template), Some("http://127.0.0.1:3200"));
         let behind_proxy = "https://example.org/viewer/trace/{trace_id}";
-        assert_eq!(compare_url(behind_proxy).as_deref(), Some("https://example.org/viewer/compare/"));
+        assert_eq!(viewer_url(behind_proxy), Some("https://example.org/viewer"));
         for other in [
             "http://g/explore?left={\"q\":\"{trace_id}\"}",
             "http://g/x?y=/trace/{trace_id}",
             "http://j/traces/{trace_id}",
         ] {
-            assert_eq!(compare_url(other), None, "{other}");
+            assert_eq!(viewer_url(other), None, "{other}");
         }
     }
 

@@ -27,6 +27,7 @@ mod compare_view;
 mod config;
 mod decode;
 mod find;
+mod glossary;
 mod grpc;
 mod ids;
 mod ingest;

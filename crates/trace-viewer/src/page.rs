@@ -20,7 +20,7 @@ use crate::trace::Trace;
 use crate::trace_body::{self, Mapping, otlp_json};
 use crate::traceql::Deadline;
 use crate::view::Part;
-use crate::{compare_view, find, map, view};
+use crate::{compare_view, find, glossary, map, view};
 
 const LIST: &str = concat!(include_str!("../assets/head.html"), include_str!("../assets/list.html"));
 const TRACE: &str = concat!(include_str!("../assets/head.html"), include_str!("../assets/trace.html"));
@@ -58,6 +58,7 @@ pub(crate) fn routes() -> Router<Arc<Store>> {
         .route("/trace/{id}", get(trace_page))
         .route("/compare/{a}/{b}", get(Html(COMPARE)))
         .route("/map", get(Html(MAP)))
+        .route("/glossary", get(Html(glossary::page(include_str!("../assets/head.html")))))
         .route("/trace/{id}/map", get(Html(MAP)))
         .route("/assets/style.css", file("text/css; charset=utf-8", include_str!("../assets/style.css")))
         .route("/assets/icon.svg", file("image/svg+xml", include_str!("../assets/icon.svg")))

@@ -99,7 +99,7 @@ impl BothWays {
     /// The viewer's comparison of the two, which are spans of one trace: first one after the other, as the sentence has it.
     pub(crate) fn comparison(&self, state: &AppState) -> Option<String> {
         let [at_once, sequential] = &self.ways;
-        Some(format!("{}{}/{}", state.compare_url.as_ref()?, sequential.span.as_ref()?, at_once.span.as_ref()?))
+        Some(format!("{}/compare/{}/{}", state.viewer_url.as_ref()?, sequential.span.as_ref()?, at_once.span.as_ref()?))
     }
 
     pub(crate) fn bars(&self, way: &Way) -> Vec<Bar> {

@@ -132,10 +132,13 @@ async fn page_shows_the_way_that_could_be_rolled_and_why_the_other_could_not() {
 }
 
 #[tokio::test]
-async fn comparison_is_offered_where_the_viewer_is() {
+async fn comparison_and_glossary_are_linked_where_the_viewer_is() {
     let service = start_alone(NOWHERE, NOWHERE, &[]).await;
-    assert!(get_text(&service, "/").await.1.contains(r#" data-compare-url="http://127.0.0.1:3200/compare/""#));
+    let page = get_text(&service, "/").await.1;
+    assert!(page.contains(r#" data-compare-url="http://127.0.0.1:3200/compare/""#));
+    assert!(page.contains(r#"<a href="http://127.0.0.1:3200/glossary">"#));
     let template = "http://localhost:3000/explore?panes={trace_id}";
     let grafana = start_alone(NOWHERE, NOWHERE, &["--trace-url-template", template]).await;
-    assert!(!get_text(&grafana, "/").await.1.contains("data-compare-url"));
+    let page = get_text(&grafana, "/").await.1;
+    assert!(!page.contains("data-compare-url") && !page.contains("/glossary"));
 }

@@ -7,7 +7,7 @@ use crate::send_batch;
 use crate::support::Viewer;
 
 /// The pages, and an expression that is true when they are drawn.
-fn pages(trace: &str, other: &str) -> [(String, &'static str); 5] {
+fn pages(trace: &str, other: &str) -> [(String, &'static str); 6] {
     let rows = "document.querySelectorAll('#rows .row').length > 3";
     [
         ("/?service=o".to_owned(), "document.querySelectorAll('a.trace').length === 2"),
@@ -15,6 +15,7 @@ fn pages(trace: &str, other: &str) -> [(String, &'static str); 5] {
         (format!("/trace/{trace}#8"), "!document.querySelector('#details').hidden"),
         (format!("/compare/{trace}/{other}"), rows),
         ("/map".to_owned(), "document.querySelectorAll('.map .node').length === 3"),
+        ("/glossary".to_owned(), "document.querySelectorAll('td a[id]').length > 20"),
     ]
 }
 

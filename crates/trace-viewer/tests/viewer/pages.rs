@@ -38,6 +38,7 @@ fn pages_and_assets_have_a_policy_against_foreign_content() {
         ("/trace/0af7651916cd43dd8448eb211c80319c", "text/html"),
         ("/compare/0af7651916cd43dd8448eb211c80319c/1", "text/html"),
         ("/map", "text/html"),
+        ("/glossary", "text/html"),
         ("/trace/0af7651916cd43dd8448eb211c80319c/map", "text/html"),
         ("/assets/style.css", "text/css"),
         ("/assets/filters.js", "text/javascript"),
