@@ -112,11 +112,11 @@ fn of_service(service: &str, faults: Faults) -> Vec<Active> {
 }
 
 fn switched_on(active: &Active) {
-    let (fault, value) = (active.fault.info().name, active.value());
+    let (fault, value) = (active.fault.info().name, active.number.map(|_| active.value()));
     tracing::warn!(name: "fault.switched", fault, value, "Fault switched on");
 }
 
 fn switched_off(active: &Active) {
-    let (fault, value) = (active.fault.info().name, active.value());
+    let (fault, value) = (active.fault.info().name, active.number.map(|_| active.value()));
     tracing::warn!(name: "fault.switched", fault, value, "Fault switched off");
 }

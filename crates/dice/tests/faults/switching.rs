@@ -13,7 +13,7 @@ const ON: &str = "Fault switched on";
 const OFF: &str = "Fault switched off";
 
 fn faults(lines: &[Value]) -> Vec<(&str, &str)> {
-    lines.iter().map(|line| (line["fault"].as_str().unwrap(), line["value"].as_str().unwrap())).collect()
+    lines.iter().map(|line| (line["fault"].as_str().unwrap(), line["value"].as_str().unwrap_or("none"))).collect()
 }
 
 #[test]
@@ -46,14 +46,14 @@ fn faults_of_the_environment_are_on_from_the_start_each_in_its_service() {
     let lines = launcher.json_lines_of(ON);
     let mut seen: Vec<_> = lines
         .iter()
-        .map(|line| ["service", "fault", "value", "level"].map(|name| line[name].as_str().unwrap()))
+        .map(|line| ["service", "fault", "value", "level"].map(|name| line[name].as_str().unwrap_or("none")))
         .collect();
     seen.sort();
     let expected = [
         ["dice-roller", "dropped-spans", "100", "WARNING"],
         ["dice-roller", "small-pool", "50", "WARNING"],
         ["die-service", "slow-die", "fair:5", "WARNING"],
-        ["frontend", "lost-context", "", "WARNING"],
+        ["frontend", "lost-context", "none", "WARNING"],
     ];
     assert_eq!(seen, expected);
 }
