@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lessons::Lesson;
 use serde_json::Value;
-use test_support::{NOWHERE, Process, http, skip};
+use test_support::{NOWHERE, Process, Signal, eventually, http, skip};
 
 /// The programs of all tests have the same place in the folder `target`, which they share with the tests so that no
 /// dependency is compiled again.
@@ -170,11 +170,23 @@ fn program_without_end_is_ended_with_what_it_started() {
     let finished = checkout.learn(&["1", "--limit-seconds", "2"]);
     finished.says(1, &["started: true", "Not yet: ends", "it was ended at its time limit"]);
     assert!(finished.stdout.len() < 20_000 && !finished.stdout.contains('\u{1b}'), "{}", finished.stdout.len());
-    let left = fs::read_dir("/proc").unwrap().flatten().find(|process| {
+    assert!(!sleeps(seconds));
+
+    let mut command = checkout.command(env!("CARGO_BIN_EXE_dice"));
+    command.args(["learn", "1"]);
+    let mut process = Process::spawn(command).unwrap();
+    eventually("the program runs", || sleeps(seconds).then_some(()));
+    process.signal(Signal::SIGINT);
+    assert_eq!(process.wait().code(), Some(130), "{}", process.text());
+    assert!(!sleeps(seconds));
+}
+
+/// Whether a process `sleep` with this argument runs.
+fn sleeps(seconds: u32) -> bool {
+    fs::read_dir("/proc").unwrap().flatten().any(|process| {
         let line = fs::read_to_string(process.path().join("cmdline")).unwrap_or_default();
         line == format!("sleep\0{seconds}\0")
-    });
-    assert!(left.is_none(), "{left:?}");
+    })
 }
 
 #[test]
