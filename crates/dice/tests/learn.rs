@@ -282,15 +282,19 @@ fn trace_is_compared_with_the_reference_by_a_link_or_by_a_command() {
         &[],
     );
     let (pages, otlp) = (viewer.url("address"), viewer.url("otlp_address"));
-    let finished = checkout.learn(&["1", "--tempo-url", &pages, "--otel-exporter-otlp-endpoint", &otlp]);
-    finished.says(0, &[&format!("Your trace beside the reference: {pages}/compare/")]);
-    let (_, ids) = finished.stdout.split_once("/compare/").unwrap();
-    let ids = ids.split_whitespace().next().unwrap();
+    let ids = || {
+        let finished = checkout.learn(&["1", "--tempo-url", &pages, "--otel-exporter-otlp-endpoint", &otlp]);
+        finished.says(0, &[&format!("Your trace beside the reference: {pages}/compare/")]);
+        let (_, ids) = finished.stdout.split_once("/compare/").unwrap();
+        ids.split_whitespace().next().unwrap().to_owned()
+    };
+    let (earlier, ids) = (ids(), ids());
     let page = http::get(format!("{pages}/view/compare/{ids}"));
     assert_eq!(page.status, 200, "{}", page.text());
     let spans = |id: &str| http::get(format!("{pages}/api/traces/{id}")).text().matches("\"name\":\"pack\"").count();
     let (yours, reference) = ids.split_once('/').unwrap();
     assert_eq!((spans(yours), spans(reference)), (1, 1));
+    assert!(!earlier.ends_with(reference), "two checks have the same reference: {ids}");
 }
 
 #[test]

@@ -173,7 +173,8 @@ async fn wait(child: &mut Child, limit: Duration) -> anyhow::Result<Option<ExitS
     if let Some(group) = group {
         let _ = killpg(group, Signal::SIGKILL);
     }
-    let _ = child.wait().await;
+    // A program that has left its group.
+    let _ = child.kill().await;
     status
 }
 
