@@ -141,11 +141,21 @@ impl Run {
     /// States that each request was in progress within one of these spans.
     pub fn each_request_inside(&self, trace: &Trace, spans: &Selection<'_>) {
         for request in &self.requests {
-            let inside = |span: &Span| span.start <= request.begin && request.end <= span.end;
-            let found = "it was in progress outside of them";
-            let expected = format!("{} {} is within a span", request.method, request.path);
-            trace.state("each_request_inside", spans.spans().any(inside), &expected, found);
+            Self::inside("each_request_inside", trace, request, spans, "a span");
         }
+    }
+
+    /// States that each request was in progress within its own span, or one of them.
+    pub fn each_request_inside_its<'t>(&self, trace: &Trace, of: impl Fn(&Request) -> Selection<'t>) {
+        for request in &self.requests {
+            Self::inside("each_request_inside_its", trace, request, &of(request), "its own span");
+        }
+    }
+
+    fn inside(statement: &'static str, trace: &Trace, request: &Request, spans: &Selection<'_>, what: &str) {
+        let inside = |span: &Span| span.start <= request.begin && request.end <= span.end;
+        let expected = format!("{} {} is within {what}", request.method, request.path);
+        trace.state(statement, spans.spans().any(inside), &expected, "it was in progress outside");
     }
 
     /// A variable of the setup.

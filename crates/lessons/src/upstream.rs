@@ -45,6 +45,8 @@ pub struct Request {
     pub cancelled: bool,
     /// The status of its response; 0 without one.
     pub status: u16,
+    /// The body of its response; empty without one.
+    pub response: String,
 }
 
 impl Request {
@@ -142,6 +144,7 @@ async fn respond(State(shared): State<Arc<Shared>>, request: axum::extract::Requ
     let reply = (shared.handler)(&request);
     tokio::time::sleep(reply.delay).await;
     seen.status = reply.status.as_u16();
+    seen.change(|request| request.response.clone_from(&reply.body));
     (reply.status, Body::from(reply.body)).into_response()
 }
 
