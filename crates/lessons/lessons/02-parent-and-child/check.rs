@@ -55,7 +55,7 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
         "as-long-as-the-calls",
         &[
             "The tree is right, the bars are not: each has to begin with its call and to end with it.",
-            "A span begins when `info_span!` makes it, and ends when the last of its handles is dropped.",
+            "A span begins when `info_span!` makes it. It ends when it is left for the last time, or dropped without having been entered.",
         ],
         |trace| {
             run.each_request_inside(trace, &trace.span("checkout"));
