@@ -153,6 +153,11 @@ fn another_file_is_checked_without_a_trace_of_it_in_the_checkout() {
     finished.says(2, &[]);
     assert!(finished.stderr.contains("--> mine.rs:1:13"), "{}", finished.stderr);
     assert_eq!(fs::read_dir(checkout.root.join("learning/src/bin")).unwrap().count(), 0);
+
+    // A check that was killed leaves its copy; the next one removes it.
+    fs::write(checkout.root.join("learning/src/bin/01_first_span_file.rs"), "no program").unwrap();
+    checkout.learn(&["3", "--file", "mine.rs"]).says(2, &[]);
+    assert_eq!(fs::read_dir(checkout.root.join("learning/src/bin")).unwrap().count(), 0);
 }
 
 #[test]

@@ -43,7 +43,8 @@ impl Checkout {
         Ok(Self { root: root.to_owned() })
     }
 
-    /// Waits until no other check uses the files of this checkout. The lock ends with what is returned.
+    /// Waits until no other check uses the files of this checkout, and removes the copy that one has left which was killed.
+    /// The lock ends with what is returned.
     pub(crate) fn lock(&self) -> anyhow::Result<File> {
         let path = self.root.join("learning/.lock");
         let file = File::create(&path).with_context(|| path.display().to_string())?;
@@ -54,6 +55,9 @@ impl Checkout {
                 file.lock()?;
             }
             Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        for lesson in Lesson::all() {
+            let _ = fs::remove_file(self.root.join(copy_of(lesson))); // mostly there is none
         }
         Ok(file)
     }
@@ -82,8 +86,8 @@ impl Checkout {
         let file = File::open(from).with_context(|| shown.clone())?;
         file.take(MAX_FILE + 1).read_to_string(&mut text).with_context(|| shown.clone())?;
         ensure!(text.len() as u64 <= MAX_FILE, "{shown} is longer than {} KiB", MAX_FILE >> 10);
-        let target = format!("{}_file", lesson.target());
-        let path = PathBuf::from(format!("learning/src/bin/{target}.rs"));
+        let path = copy_of(lesson);
+        let target = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let copy = self.root.join(&path);
         fs::write(&copy, text).with_context(|| path.display().to_string())?;
         Ok(Source { path, target, shown, is_new: false, copy: Some(copy) })
@@ -95,6 +99,11 @@ impl Checkout {
         let is_here = std::env::current_dir().is_ok_and(|here| here == self.root);
         if is_here { path.to_owned() } else { whole.display().to_string() }
     }
+}
+
+/// Where another program for this lesson is, for as long as it is checked.
+fn copy_of(lesson: &Lesson) -> PathBuf {
+    PathBuf::from(format!("learning/src/bin/{}_file.rs", lesson.target()))
 }
 
 impl Drop for Source {

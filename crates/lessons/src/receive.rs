@@ -126,3 +126,51 @@ impl Shared {
         StatusCode::OK
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::common::v1::AnyValue as Body;
+    use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+    use prost::Message as _;
+
+    use super::*;
+
+    fn spans(count: usize) -> Vec<u8> {
+        let scope_spans = vec![ScopeSpans { spans: vec![Span::default(); count], ..ScopeSpans::default() }];
+        let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+        ExportTraceServiceRequest { resource_spans }.encode_to_vec()
+    }
+
+    async fn send(receiver: &Receiver, path: &str, body: Vec<u8>) -> u16 {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("http://{}/v1/{path}", receiver.address);
+        client.post(url).body(body).send().await.unwrap().status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn what_is_too_much_is_counted_and_dropped() {
+        let receiver = Receiver::start().await.unwrap();
+        for (count, status) in [(MOST - 1, 200), (2, 200), (1, 200), (1, 200)] {
+            assert_eq!(send(&receiver, "traces", spans(count)).await, status);
+        }
+        assert_eq!(send(&receiver, "traces", vec![0xff; 10]).await, 400);
+        assert_eq!(send(&receiver, "traces", vec![0; MAX_MESSAGE + 1]).await, 413);
+        let received = receiver.received();
+        assert_eq!((received.kept, received.dropped), (MOST, 3));
+    }
+
+    #[tokio::test]
+    async fn log_records_become_lines_with_ids() {
+        let receiver = Receiver::start().await.unwrap();
+        let body = Some(Body { value: Some(AnyValue::StringValue("packed".to_owned())) });
+        let record = LogRecord { trace_id: vec![1; 16], span_id: vec![2; 8], body, ..LogRecord::default() };
+        let scope_logs = vec![ScopeLogs { log_records: vec![record], ..ScopeLogs::default() }];
+        let resource_logs = vec![ResourceLogs { scope_logs, ..ResourceLogs::default() }];
+        let message = ExportLogsServiceRequest { resource_logs }.encode_to_vec();
+        assert_eq!(send(&receiver, "logs", message).await, 200);
+        let expected = json!({ "message": "packed", "trace_id": "01".repeat(16), "span_id": "02".repeat(8) });
+        assert_eq!(receiver.received().lines, [expected]);
+    }
+}

@@ -53,12 +53,25 @@ pub(crate) fn lesson(lesson: &Lesson, is_new: bool) -> String {
     if !is_new {
         return format!("{title}Its text: crates/lessons/lessons/{}/README.md\n\n", lesson.slug);
     }
-    let mut text = format!("{title}\n{}\n\n", lesson.story());
+    let mut text = format!("{title}\n{}\n", without_fences(lesson.story()));
     for link in lesson.section("Links").lines() {
         let parts = link.trim_start_matches("- [").trim_end_matches(')').split_once("](");
         let _ = parts.map(|(name, url)| writeln!(text, "{}: {url}", name.replace('`', "")));
     }
     text + "\n"
+}
+
+/// Code that Markdown has between fences, indented instead.
+fn without_fences(markdown: &str) -> String {
+    let (mut text, mut in_code) = (String::new(), false);
+    for line in markdown.lines() {
+        match line.starts_with("```") {
+            true => in_code = !in_code,
+            false if in_code && !line.is_empty() => text += &format!("    {line}\n"),
+            false => text += &format!("{line}\n"),
+        }
+    }
+    text
 }
 
 /// What the program wrote.
@@ -131,6 +144,11 @@ mod tests {
         let text = wrapped(&format!("{} {} b", "a".repeat(40), "ä".repeat(37)));
         assert_eq!(text, format!("{} {}\nb\n", "a".repeat(40), "ä".repeat(37)));
         assert_eq!(wrapped(&"a".repeat(90)), format!("{}\n", "a".repeat(90)));
+    }
+
+    #[test]
+    fn code_between_fences_is_indented() {
+        assert_eq!(without_fences("a\n\n```rust\nb\n\n  c\n```\nd"), "a\n\n    b\n\n      c\nd\n");
     }
 
     #[test]

@@ -191,3 +191,60 @@ fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client() -> reqwest::Client {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        reqwest::Client::builder().no_proxy().build().unwrap()
+    }
+
+    async fn upstream(delay: Duration) -> (Upstream, String) {
+        let handler: Handler = Box::new(move |request| Reply::text(request.last()).status(418).after(delay));
+        let upstream = Upstream::start(handler).await.unwrap();
+        let url = format!("http://{}", upstream.address);
+        (upstream, url)
+    }
+
+    #[tokio::test]
+    async fn request_is_written_down_with_its_ids_and_times() {
+        let (upstream, url) = upstream(Duration::from_millis(30)).await;
+        let request = client().post(url + "/items/lamp?x=1").header("traceparent", "00-a-b-01").body("text");
+        let response = request.send().await.unwrap();
+        assert_eq!((response.status().as_u16(), response.text().await.unwrap().as_str()), (418, "lamp"));
+        let [seen] = &upstream.requests()[..] else { panic!("one request") };
+        assert_eq!((seen.method.as_str(), seen.path.as_str(), seen.query.as_str()), ("POST", "/items/lamp", "x=1"));
+        assert_eq!((seen.ids(), seen.body.as_str(), seen.status), (Some(("a", "b")), "text", 418));
+        assert!(seen.begin + 30_000_000 <= seen.end && !seen.cancelled, "{seen:?}");
+    }
+
+    #[tokio::test]
+    async fn client_that_goes_away_cancels_its_request() {
+        let (upstream, url) = upstream(Duration::from_secs(60)).await;
+        tokio::select! {
+            _ = client().get(url).send() => panic!("no response is ready"),
+            () = async { while upstream.requests().is_empty() { tokio::task::yield_now().await } } => {}
+        }
+        while upstream.requests()[0].end == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(upstream.requests()[0].cancelled);
+    }
+
+    #[tokio::test]
+    async fn requests_that_are_too_long_or_too_many_are_refused() {
+        let (upstream, url) = upstream(Duration::ZERO).await;
+        let client = client();
+        let long = client.post(&url).body("x".repeat(MAX_BODY + 1)).send().await.unwrap();
+        assert_eq!(long.status(), 413);
+        let path = client.get(format!("{url}/{}", "x".repeat(MAX_HEADER))).send().await.unwrap();
+        assert_eq!(path.status(), 503);
+        for _ in 1..MOST_REQUESTS {
+            assert_eq!(client.get(&url).send().await.unwrap().status(), 418);
+        }
+        assert_eq!(client.get(&url).send().await.unwrap().status(), 503);
+        assert_eq!(upstream.requests().len(), MOST_REQUESTS);
+    }
+}
