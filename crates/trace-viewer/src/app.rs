@@ -12,7 +12,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::query::QueryPool;
 use crate::sending::{self, Sending};
 use crate::store::Store;
-use crate::{page, query};
+use crate::{mcp, page, query};
 
 /// Names and attributes come from outside: a browser loads and runs only the viewer's own files.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -22,6 +22,7 @@ pub(crate) fn app(store: Arc<Store>, pool: QueryPool) -> Router {
     let sending = Sending::new();
     let routes = query::routes()
         .merge(page::routes())
+        .merge(mcp::routes(store.clone(), pool.clone()).with_state(()))
         .layer(Extension(pool))
         .layer(Extension(sending.clone()))
         .layer(header(CONTENT_SECURITY_POLICY, POLICY))

@@ -16,14 +16,14 @@ use crate::trace::Trace;
 const MOST_ROWS: usize = 10_000;
 
 /// What takes this many times as long is marked as slower.
-const SLOWER: f64 = 1.5;
+pub(crate) const SLOWER: f64 = 1.5;
 
 /// What is compared.
 pub(crate) struct Compared {
-    trace: Arc<Trace>,
+    pub(crate) trace: Arc<Trace>,
     /// Only this span and those below it.
     span: Option<SpanId>,
-    tree: Tree,
+    pub(crate) tree: Tree,
 }
 
 impl Compared {

@@ -15,7 +15,7 @@
 //! 5. `app` has the routes of the page and query port: `page` serves the HTML pages; `list`, `view`, `find`,
 //!    `compare_view` and `map` make the JSON that they draw.
 //! 6. `query` is Tempo's API: `search` and `traceql` find traces, `tags` lists attributes, `tempo_json` writes JSON as
-//!    Tempo does.
+//!    Tempo does. `mcp` has tools for language models.
 
 mod analysis;
 mod app;
@@ -36,6 +36,7 @@ mod list;
 mod log;
 mod long_head;
 mod map;
+mod mcp;
 mod origin;
 mod origins;
 #[cfg(test)]

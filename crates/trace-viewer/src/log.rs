@@ -21,7 +21,8 @@ use crate::config::Config;
 /// # Errors
 /// The filter is not valid, or the process has a subscriber already.
 pub(crate) fn start(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.rust_log)?;
+    // `rmcp` writes three lines for each request, with texts of the client; `RUST_LOG=info,rmcp=info` brings them back.
+    let filter = EnvFilter::try_new(format!("rmcp=error,{}", config.rust_log))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter);
     let started = match config.log_format {
         LogFormat::Json => subscriber.event_format(JsonLine).fmt_fields(JsonFields::new()).try_init(),

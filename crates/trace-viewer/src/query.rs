@@ -34,6 +34,8 @@ pub(crate) fn routes() -> Router<Arc<Store>> {
         .route("/api/search/tag/{name}/values", get(tags::values))
         .route("/api/v2/search/tags", get(tags::scoped_names))
         .route("/api/v2/search/tag/{name}/values", get(tags::typed_values))
+        .route("/api/metrics/query", get(no_series))
+        .route("/api/metrics/query_range", get(no_series))
         .route("/api/echo", get("echo"))
         .route("/api/status/buildinfo", get(build_info))
         // Both listeners are bound before either is served: after this response spans can be sent.
@@ -101,6 +103,12 @@ pub(crate) async fn send<I: Iterator<Item = Vec<u8>> + Send + 'static>(
         _ => pool.run(move |_| Ok(write(&trace))).await?,
     };
     Ok(([(CONTENT_TYPE, content_type)], Sending::body(pieces, share)).into_response())
+}
+
+/// Grafana sends queries such as `{} | rate()` here.
+async fn no_series() -> QueryError {
+    let reason = "TraceQL metrics are not supported: this viewer keeps recent traces, and no series over time";
+    QueryError::Invalid(reason.to_owned())
 }
 
 /// Grafana decides by this version which requests it sends.

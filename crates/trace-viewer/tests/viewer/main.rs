@@ -6,12 +6,14 @@
 mod attacks;
 mod compare;
 mod details;
+mod grafana;
 mod grpc;
 mod hosts;
 mod ingest;
 mod limits;
 mod list;
 mod map;
+mod mcp;
 mod pages;
 mod python;
 mod query_cost;
