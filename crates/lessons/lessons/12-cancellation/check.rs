@@ -4,13 +4,16 @@ use crate::{Random, Reply, Request, Run, Setup, Steps};
 
 pub(crate) fn setup(random: &mut Random) -> Setup {
     let items = random.names(3..=5);
-    let of_item = items.iter().map(|item| (item.clone(), ["left", "right"][random.number(0..=1) as usize]));
-    let faster: HashMap<_, _> = of_item.collect();
+    let mut of_item = HashMap::new();
+    for item in &items {
+        let faster = ["left", "right"][random.number(0..=1) as usize];
+        of_item.insert(item.clone(), (faster, random.number(3..=90)));
+    }
     let (short, long) = (random.milliseconds(100..=160), random.milliseconds(3500..=4500));
     Setup::new().variable("ITEMS", items.join(",")).upstream(move |request| {
-        let is_faster =
-            faster.get(request.last()).is_some_and(|replica| request.path.starts_with(&format!("/{replica}/")));
-        Reply::text("17").after(if is_faster { short } else { long })
+        let (faster, price) = of_item.get(request.last()).copied().unwrap_or_default();
+        let is_faster = request.path.starts_with(&format!("/{faster}/"));
+        Reply::text(price.to_string()).after(if is_faster { short } else { long })
     })
 }
 
