@@ -73,7 +73,7 @@ struct AnswerConfig {
     #[arg(long)]
     json: bool,
 
-    /// Backend with Tempo's query API that has the traces; by default the trace viewer of this machine
+    /// Backend with Tempo's query API that has the traces; by default the trace viewer of the incident
     #[arg(long, env = "TEMPO_URL", value_parser = base_url)]
     tempo_url: Option<Url>,
 
@@ -130,9 +130,10 @@ fn judge(config: &AnswerConfig) -> anyhow::Result<ExitCode> {
     answer.check()?;
     let files = files(config.port_offset.port_offset);
     let running = files.running()?;
+    ensure!(running.since > 0, "the incident has not begun: its launcher says when it has");
     // One TLS implementation for every client of the process; a second call changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let viewer = Viewer::new(config.port_offset.url(&config.tempo_url, 3200)?)?;
+    let viewer = Viewer::new(config.tempo_url.clone().map_or_else(|| Url::parse(&running.viewer), Ok)?)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let verdict = runtime.block_on(answer.judge(&running, &viewer))?;
     let scored = Score::add(&files, &running, verdict.score);

@@ -70,7 +70,7 @@ pub(crate) const MECHANISMS: [Mechanism; 13] = [
     },
     Mechanism {
         level: Some(3),
-        sizes: Some(40..=90),
+        sizes: Some(60..=120),
         shows: "Calls to die-service take far longer than die-service does: they wait before it, for each other.",
         query: r#"{ name = "GET" && resource.service.name = "dice-roller" && kind = client && duration > {half}ms }"#,
         statement: statements::calls_do_not_wait,

@@ -57,7 +57,7 @@ mod tests {
     use crate::state::Running;
 
     fn running(run: u64) -> Running {
-        Running { seed: 1, level: 2, run, since: 3 }
+        Running { seed: 1, level: 2, run, since: 3, viewer: String::new() }
     }
 
     #[test]

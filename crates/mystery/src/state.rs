@@ -28,6 +28,8 @@ pub struct Running {
     pub run: u64,
     /// When the fault was switched on, in nanoseconds since 1970; 0 before.
     pub since: u64,
+    /// The address of the viewer; empty before.
+    pub viewer: String,
 }
 
 /// The files of the system with one port offset.
@@ -169,7 +171,7 @@ mod tests {
         assert!(none(&files).starts_with("no incident runs that was started in this folder"), "{}", none(&files));
         let (lock, _other) = (files.lock().unwrap(), others.lock().unwrap());
         assert!(files.lock().unwrap_err().to_string().starts_with("an incident runs already"));
-        let running = Running { seed: 7, level: 2, run: 9, since: 0 };
+        let running = Running { seed: 7, level: 2, run: 9, since: 0, viewer: String::new() };
         lock.write(&running).unwrap();
         let path = lock.write_other("dice", "{}").unwrap();
         assert_eq!((files.running().unwrap(), path.is_absolute()), (running, true));

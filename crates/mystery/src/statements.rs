@@ -63,7 +63,7 @@ pub(crate) fn failures_are_reported(trace: &Trace) {
 /// and back takes longer than looking up a die.
 pub(crate) fn calls_do_not_wait(trace: &Trace) {
     if let (Some(served), Some(calls)) = (some(trace.span("GET /dice").service("die-service")), some(calls(trace))) {
-        served.takes(0.05.., &calls.longest());
+        served.takes(0.1.., &calls.longest());
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an answer is worth, and the reveal: what was wrong, where a trace shows it, and in what that trace differs from a
 //! healthy one.
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use serde::Serialize;
 use trace_analysis::Comparison;
 use trace_check::{Report, Trace};
@@ -110,12 +110,9 @@ impl Answer {
     /// Judges the answer to a running incident by what the viewer holds.
     ///
     /// # Errors
-    /// When the incident has not begun, the viewer does not respond, or it does not take the query.
+    /// When the viewer does not respond, or does not take the query.
     pub async fn judge(&self, running: &Running, viewer: &Viewer) -> anyhow::Result<Verdict> {
         let incident = Incident::new(running.seed, running.level);
-        if running.since == 0 {
-            bail!("the incident has not begun: its launcher says when it has");
-        }
         let mechanism = incident.mechanism;
         let given = match &self.evidence {
             Evidence::TraceId(id) => viewer.trace(id).await?.into_iter().collect(),

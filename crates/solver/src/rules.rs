@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 
 use trace_check::{Kind, Trace};
 
-use crate::facets::{Batch, batches, below, calls, number, percentile, text};
+use crate::facets::{Batch, Call, batches, below, calls, number, percentile, text};
 use crate::{Conclusion, HEALTHY, NOBODY, Observed, Recording};
 
 /// Cases that are no accident.
 const FEW: usize = 3;
 
-/// A call waits when its wait is so many times that of the calls between other services.
-const WAITS: u64 = 5;
+/// Calls wait when they do so many times as long as others.
+const WAITS: u64 = 3;
 
 type Rule = fn(&Recording) -> Option<Conclusion>;
 
@@ -249,20 +249,27 @@ fn slow_die(recording: &Recording) -> Option<Conclusion> {
     of_value.into_values().find_map(|cases| cases.conclude("slow-die"))
 }
 
-/// Calls of one service to another wait much longer before they are served than all other calls do.
+/// Calls of one service to another wait much longer before they are served than all other calls do, and much longer than
+/// their responses are under way: a busy machine holds up both.
 fn small_pool(recording: &Recording) -> Option<Conclusion> {
-    let mut of_edge = BTreeMap::<(&str, &str), Vec<(u64, &Observed)>>::new();
+    let mut of_edge = BTreeMap::<(&str, &str), Vec<(Call<'_>, &Observed)>>::new();
     for observed in &recording.traces {
         for call in calls(&observed.trace) {
             let edge = (call.client.service.as_str(), call.server.service.as_str());
-            of_edge.entry(edge).or_default().push((call.server.start.saturating_sub(call.client.start), observed));
+            of_edge.entry(edge).or_default().push((call, observed));
         }
     }
-    let wait = |waits: &[(u64, &Observed)]| percentile(waits.iter().map(|(wait, _)| *wait), 75).unwrap_or(0);
-    let (edge, waits) = of_edge.iter().filter(|(_, waits)| waits.len() >= FEW).max_by_key(|(_, waits)| wait(waits))?;
-    let others = of_edge.iter().filter(|(other, _)| *other != edge).map(|(_, waits)| wait(waits)).max()?;
-    let (_, longest) = waits.iter().max_by_key(|(wait, _)| *wait)?;
-    (wait(waits) > others.saturating_mul(WAITS)).then(|| Conclusion {
+    let before = |call: &Call<'_>| call.server.start.saturating_sub(call.client.start);
+    let after = |call: &Call<'_>| call.client.end.saturating_sub(call.server.end);
+    let usual = |calls: &[(Call<'_>, &Observed)], of: &dyn Fn(&Call<'_>) -> u64| {
+        percentile(calls.iter().map(|(call, _)| of(call)), 75).unwrap_or(0)
+    };
+    let waits = |calls: &[(Call<'_>, &Observed)]| usual(calls, &before);
+    let (edge, calls) = of_edge.iter().filter(|(_, calls)| calls.len() >= FEW).max_by_key(|(_, calls)| waits(calls))?;
+    let others = of_edge.iter().filter(|(other, _)| *other != edge).map(|(_, calls)| waits(calls)).max()?;
+    let (_, longest) = calls.iter().max_by_key(|(call, _)| before(call))?;
+    let least = others.max(usual(calls, &after)).saturating_mul(WAITS);
+    (waits(calls) > least).then(|| Conclusion {
         culprit: edge.0.to_owned(),
         mechanism: "small-pool",
         evidence: longest.id.clone(),

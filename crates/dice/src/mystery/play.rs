@@ -66,7 +66,7 @@ impl Play {
     pub(crate) fn new(incident: Incident, roll_delay_max_ms: u64, files: &Files) -> anyhow::Result<Self> {
         let (seed, level) = (incident.seed, incident.level);
         let lock = files.lock()?;
-        let running = Running { seed, level, run: random_seed(), since: 0 };
+        let running = Running { seed, level, run: random_seed(), since: 0, viewer: String::new() };
         lock.write(&running)?;
         let setup = incident.setup(roll_delay_max_ms);
         Ok(Self { incident, setup, running, lock })
@@ -166,7 +166,8 @@ impl Play {
             }
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.lock.write_other("switches", &self.incident.sealed())?;
-            self.lock.write(&Running { since: u64::try_from(since.as_nanos())?, ..self.running.clone() })?;
+            let (since, address) = (u64::try_from(since.as_nanos())?, viewer.address().to_owned());
+            self.lock.write(&Running { since, viewer: address, ..self.running.clone() })?;
             // Not the newest, which may not have arrived as a whole.
             let healthy = healthy.last().map(|id| format!(" A healthy trace: {}/trace/{id}", viewer.address()));
             let text = "The incident begins: what arrives from now on may be different.";

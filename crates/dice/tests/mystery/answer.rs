@@ -81,6 +81,12 @@ fn first_answer_counts_and_reveals_with_a_healthy_trace_beside_it() {
     ] {
         assert!(wrong.stdout.contains(expected), "{expected}: {}", wrong.stdout);
     }
+    // A trace from before the incident shows nothing of it.
+    let begun = play.launcher.wait_for(|line| line.contains("The incident begins"));
+    let (_, healthy) = begun.rsplit_once("/trace/").unwrap();
+    let (right, verdict) = play.answer("dice-roller", "one-call-per-roll", healthy);
+    let correct = serde_json::json!({ "culprit": true, "mechanism": true, "evidence": false });
+    assert_eq!((right, &verdict["correct"], &verdict["score"]), (false, &correct, &2.into()), "{verdict}");
     // What it reveals is right, but comes too late to count.
     let (_, reveal) = play.answer("none", "healthy", EVIDENCE);
     assert_eq!((&reveal["culprit"], &reveal["mechanism"]), (&"dice-roller".into(), &"one-call-per-roll".into()));
