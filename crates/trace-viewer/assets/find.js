@@ -54,7 +54,8 @@ async function look(andGo) {
 function tell() {
   const place = at >= 0 ? `${at + 1} of ` : "";
   const where = spans[at]?.in ? ` · ${spans[at].in}` : "";
-  say("found", text === "" ? "" : all === 0 ? "no span has this" : `${place}${count(all, "span")}${where}`);
+  const first = all > spans.length ? `, of which the first ${spans.length.toLocaleString("en")} are marked` : "";
+  say("found", text === "" ? "" : all === 0 ? "no span has this" : `${place}${count(all, "span")}${first}${where}`);
 }
 
 export function next(step) {
