@@ -37,7 +37,7 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
         "lasts-as-long",
         &["A request was in progress while its span was not: the span has to last as long as the lookup."],
         |trace| {
-            run.each_request_inside(trace, &trace.span("look_up"));
+            run.each_request_inside_its(trace, |request| trace.span("look_up").with("item", request.last()));
         },
     );
     steps.step(

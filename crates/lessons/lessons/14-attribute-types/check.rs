@@ -1,6 +1,6 @@
 use trace_check::Type;
 
-use crate::{Random, Reply, Run, Setup, Steps};
+use crate::{Random, Reply, Request, Run, Setup, Steps};
 
 pub(crate) fn setup(random: &mut Random) -> Setup {
     let first = random.number(1_000..=8_000);
@@ -44,13 +44,6 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
         },
     );
     steps.step(
-        "lasts-as-long",
-        &["A request was in progress while its span was not: the span has to last as long as the call."],
-        |trace| {
-            run.each_request_inside(trace, &trace.span("GET /users/{id}"));
-        },
-    );
-    steps.step(
         "integer",
         &[
             "`user.id` is a text. Is a `u64` a number in OpenTelemetry?",
@@ -62,6 +55,14 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
             for user in &users {
                 trace.span("GET /users/{id}").with("user.id", *user).exactly_once();
             }
+        },
+    );
+    steps.step(
+        "lasts-as-long",
+        &["A request was in progress while its span was not: the span has to last as long as the call."],
+        |trace| {
+            let user = |request: &Request| request.last().parse::<u64>().unwrap_or_default();
+            run.each_request_inside_its(trace, |request| trace.span("GET /users/{id}").with("user.id", user(request)));
         },
     );
     steps.step(

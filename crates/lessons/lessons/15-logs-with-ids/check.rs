@@ -45,7 +45,7 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
         "lasts-as-long",
         &["A request was in progress while its span was not: the span has to last as long as the delivery."],
         |trace| {
-            run.each_request_inside(trace, &trace.span("deliver"));
+            run.each_request_inside_its(trace, |request| trace.span("deliver").with("order", request.last()));
         },
     );
     steps.step("form-of-the-ids", &["A line of JSON has no `trace_id` of 32 hex digits, or no `span_id` of 16: the trace id alone leads to a trace, but not to a place in it."], |trace| {

@@ -32,7 +32,7 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
             let done: Vec<_> = run.requests().iter().filter(|request| request.status != 0).collect();
             let found = format!("{} of {} requests got their response", done.len(), boxes.len());
             trace.state("all_responses", done.len() >= boxes.len(), "a response for each box", &found);
-            run.each_request_inside(trace, &trace.span("fetch"));
+            run.each_request_inside_its(trace, |request| trace.span("fetch").with("box_name", request.last()));
         },
     );
     steps.step(
