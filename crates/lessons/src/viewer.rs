@@ -13,7 +13,7 @@ use tempo_client::Client;
 /// A viewer on this machine responds in milliseconds.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// How often, and after which pause, the viewer is asked for what was sent.
+/// How often, and after which pause, what was sent is requested from the viewer.
 const TRIES: usize = 10;
 const PAUSE: Duration = Duration::from_millis(100);
 

@@ -16,8 +16,8 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
         ],
         |trace| {
             let mut wanted = parcels.clone();
-            let answered = run.requests().iter().filter(|request| request.status == 200);
-            let mut booked: Vec<_> = answered.map(|request| request.last()).collect();
+            let done = run.requests().iter().filter(|request| request.status == 200);
+            let mut booked: Vec<_> = done.map(|request| request.last()).collect();
             wanted.sort_unstable();
             booked.sort_unstable();
             trace.state("each_parcel_once", booked == wanted, &format!("bookings of {wanted:?}"), &format!("{booked:?}"));

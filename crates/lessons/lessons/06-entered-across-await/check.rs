@@ -8,12 +8,17 @@ pub(crate) fn setup(random: &mut Random) -> Setup {
 
 pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
     let items = run.list("ITEMS");
-    steps.step("each-item-once", &["The price of each item of ITEMS has to be asked for, once."], |trace| {
+    steps.step("each-item-once", &["The price of each item of ITEMS has to be requested, once."], |trace| {
         let mut wanted = items.clone();
-        let mut asked: Vec<_> = run.requests().iter().map(|request| request.last()).collect();
+        let mut requested: Vec<_> = run.requests().iter().map(|request| request.last()).collect();
         wanted.sort_unstable();
-        asked.sort_unstable();
-        trace.state("each_item_once", asked == wanted, &format!("requests for {wanted:?}"), &format!("{asked:?}"));
+        requested.sort_unstable();
+        trace.state(
+            "each_item_once",
+            requested == wanted,
+            &format!("requests for {wanted:?}"),
+            &format!("{requested:?}"),
+        );
     });
     steps.step(
         "spans",
@@ -54,7 +59,7 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
     );
     steps.step(
         "at-the-same-time",
-        &["The tree is right, but the shop was asked for one price after another. It was all at the same time before."],
+        &["The tree is right, but the shop got one request after another. It was all at the same time before."],
         |trace| {
             // On a busy machine the first response may be there before the last request is.
             let (most, least) = (run.requests_at_once(), items.len() / 2 + 1);
@@ -64,7 +69,7 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
     );
     steps.step(
         "as-long-as-the-call",
-        &["A price was asked for outside of its bar `price`: a span has to last as long as its call."],
+        &["A price was requested outside of its bar `price`: a span has to last as long as its call."],
         |trace| run.each_request_inside_its(trace, |request| trace.span("price").with("item", request.last())),
     );
 }

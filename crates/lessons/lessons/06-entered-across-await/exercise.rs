@@ -22,7 +22,7 @@ async fn main() {
     drop(telemetry);
 }
 
-/// Asks for the price of one item, and gives the discount on it.
+/// Requests the price of one item, and gives the discount on it.
 async fn price(item: &str) {
     // TODO: each `price` and each `discount` needs its right parent
     let span = info_span!("price", item);

@@ -22,7 +22,7 @@ async fn main() {
     drop(telemetry);
 }
 
-/// Asks for the price of one item, and gives the discount on it.
+/// Requests the price of one item, and gives the discount on it.
 async fn price(item: &str) {
     let span = info_span!("price", item);
     let call = async {

@@ -19,7 +19,7 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
     let (parcel, items) = (run.variable("PARCEL"), run.list("ITEMS"));
     steps.step(
         "calls",
-        &["The program still has to weigh PARCEL, and to ask for the price of each item of ITEMS, once each."],
+        &["The program still has to weigh PARCEL, and to request the price of each item of ITEMS, once each."],
         |trace| {
             let mut wanted: Vec<_> = items.iter().map(|item| format!("/prices/{item}")).collect();
             wanted.push(format!("/weigh/{parcel}"));
@@ -57,15 +57,15 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
     steps.step(
         "others-go-on",
         &[
-            "A `price` is asked for only when the parcel is weighed: nothing else went on while the scale was busy. Which thread waits in `scale`?",
+            "A `price` is requested only when the parcel is weighed: nothing else went on while the scale was busy. Which thread waits in `scale`?",
             "`async fn weigh` has no `.await` in it, so it keeps the thread until it is done. Tokio has threads for code like that.",
             "`tokio::task::spawn_blocking(move || scale(&parcel)).await`, with a `String` of its own.",
         ],
         |trace| {
             let weighed = run.requests().iter().find(|request| is_weighing(request)).map_or(0, |request| request.end);
             let late = run.requests().iter().filter(|request| request.begin >= weighed).count();
-            let expected = "the shop is asked while the parcel is on the scale";
-            trace.state("others_go_on", late == 0, expected, &format!("{late} prices were asked for later"));
+            let expected = "the prices are requested while the parcel is on the scale";
+            trace.state("others_go_on", late == 0, expected, &format!("{late} prices were requested later"));
         },
     );
 }

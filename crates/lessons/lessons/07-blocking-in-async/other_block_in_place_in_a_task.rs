@@ -48,7 +48,7 @@ fn scale(parcel: &str) -> io::Result<String> {
     Ok(response.lines().next().unwrap_or_default().to_owned())
 }
 
-/// Asks for the price of one item.
+/// Requests the price of one item.
 async fn price(item: &str) {
     let call = async {
         let shop = env::var("UPSTREAM_URL").unwrap_or_default();

@@ -15,12 +15,17 @@ fn number(item: &str) -> u64 {
 
 pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
     let items = run.list("ITEMS");
-    steps.step("each-item-once", &["The price of each item of ITEMS has to be asked for, once."], |trace| {
+    steps.step("each-item-once", &["The price of each item of ITEMS has to be requested, once."], |trace| {
         let mut wanted = items.clone();
-        let mut asked: Vec<_> = run.requests().iter().map(|request| request.last()).collect();
+        let mut requested: Vec<_> = run.requests().iter().map(|request| request.last()).collect();
         wanted.sort_unstable();
-        asked.sort_unstable();
-        trace.state("each_item_once", asked == wanted, &format!("requests for {wanted:?}"), &format!("{asked:?}"));
+        requested.sort_unstable();
+        trace.state(
+            "each_item_once",
+            requested == wanted,
+            &format!("requests for {wanted:?}"),
+            &format!("{requested:?}"),
+        );
     });
     steps.step(
         "spans",

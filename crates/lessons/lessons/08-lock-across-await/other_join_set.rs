@@ -36,7 +36,7 @@ async fn add(item: &str, sum: &Mutex<i64>) {
     *sum.lock().await += price;
 }
 
-/// Asks for the price of one item, in cents.
+/// Requests the price of one item, in cents.
 #[instrument]
 async fn price(item: &str) -> i64 {
     let shop = env::var("UPSTREAM_URL").unwrap_or_default();

@@ -28,7 +28,7 @@ async fn add(item: &str) -> i64 {
     price(item).await
 }
 
-/// Asks for the price of one item, in cents.
+/// Requests the price of one item, in cents.
 #[instrument]
 async fn price(item: &str) -> i64 {
     let shop = env::var("UPSTREAM_URL").unwrap_or_default();
