@@ -46,6 +46,8 @@ impl Check {
                 self.left = self.left.checked_sub(1).ok_or(TOO_MANY)?;
                 self.message(field.bytes()?, schema, depth + 1)
             }
+            // Cheaper than to look at each character; `decode` does that again.
+            Kind::Text if field.bytes()?.is_ascii() => Ok(()),
             Kind::Text => field.text().map(drop),
             Kind::Id | Kind::Bytes => field.bytes().map(drop),
             Kind::Bool | Kind::Int64 | Kind::Uint32 | Kind::Enum(_) => field.varint().map(drop),

@@ -5,29 +5,14 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 
 use crate::attributes::{self, Attribute, Value};
+use crate::chunk::{Chunk, Stored};
 use crate::ids::{SpanId, TraceId};
 use crate::origins::Origins;
 use crate::span::{Event, Link, LogRecord, Origin, Resource, Rest, Scope, StoredSpan};
 use crate::store::Store;
 use crate::texts::Texts;
 use crate::weight;
-use crate::wire::{Field, Fields, Malformed};
-
-/// Spans that are stored at a time. The store makes place for them before the next ones are decoded, so that a message
-/// never takes more memory than the store may.
-const CHUNK: usize = 256;
-
-/// The same in bytes.
-const CHUNK_BYTES: usize = 1 << 20;
-
-/// What became of a message's spans or log records.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stored {
-    pub(crate) kept: usize,
-    /// Their trace has its share of the store.
-    pub(crate) refused: usize,
-    pub(crate) without_id: usize,
-}
+use crate::wire::{Field, Fields, Malformed, NOT_UTF8};
 
 /// Decodes messages, one at a time; `check` has seen them.
 #[derive(Default)]
@@ -36,39 +21,12 @@ pub(crate) struct Decoder {
     origins: Origins,
     /// Heap memory of what is being decoded.
     weight: usize,
+    /// Empty; where the attributes of a span or log record are put together.
+    attributes: Vec<Attribute>,
 }
 
-/// What was decoded and is not stored yet.
-struct Chunk<'a, T> {
-    store: &'a Store,
-    add: fn(&Store, Vec<(TraceId, T)>) -> usize,
-    items: Vec<(TraceId, T)>,
-    bytes: usize,
-    stored: Stored,
-}
-
-impl<'a, T> Chunk<'a, T> {
-    fn new(store: &'a Store, add: fn(&Store, Vec<(TraceId, T)>) -> usize) -> Self {
-        Self { store, add, items: Vec::new(), bytes: 0, stored: Stored::default() }
-    }
-
-    fn push(&mut self, item: (TraceId, T), bytes: usize) {
-        self.items.push(item);
-        self.bytes += bytes;
-        if self.items.len() >= CHUNK || self.bytes >= CHUNK_BYTES {
-            self.finish();
-        }
-    }
-
-    fn finish(&mut self) {
-        let items = std::mem::take(&mut self.items);
-        let count = items.len();
-        let refused = (self.add)(self.store, items);
-        self.bytes = 0;
-        self.stored.refused += refused;
-        self.stored.kept += count - refused;
-    }
-}
+/// Longer lists of attributes are not put together in a list that is kept.
+const FEW_ATTRIBUTES: usize = 64;
 
 impl Decoder {
     /// Stores the spans of an `ExportTraceServiceRequest`.
@@ -94,7 +52,7 @@ impl Decoder {
                     };
                     match self.span(span?, origin)? {
                         Some((trace, span)) => {
-                            let bytes = span.weight as usize;
+                            let bytes = span.weight;
                             chunk.push((trace, span), bytes);
                         }
                         None => chunk.stored.without_id += 1,
@@ -114,7 +72,7 @@ impl Decoder {
             for scope_logs in messages(resource_logs?, 2) {
                 for record in messages(scope_logs?, 2) {
                     if let Some((trace, record)) = self.log_record(record?)? {
-                        let bytes = record.weight as usize;
+                        let bytes = record.weight;
                         chunk.push((trace, record), bytes);
                     }
                 }
@@ -181,18 +139,19 @@ impl Decoder {
     }
 
     /// `None` where the span has no valid ids.
-    fn span(&mut self, message: &[u8], origin: &Arc<Origin>) -> Result<Option<(TraceId, StoredSpan)>, Malformed> {
+    fn span(&mut self, message: &[u8], origin: &Arc<Origin>) -> Result<Option<(TraceId, Arc<StoredSpan>)>, Malformed> {
         self.weight = weight::shared::<StoredSpan>();
         let (mut trace, mut id, mut parent, mut name) = (None, None, None, SmolStr::default());
         let (mut start, mut end, mut flags, mut kind, mut status) = (0, 0, 0, 0, 0);
-        let (mut attributes, mut events, mut links, mut rest) = (Vec::new(), Vec::new(), Vec::new(), Rest::default());
+        let mut attributes = std::mem::take(&mut self.attributes);
+        let (mut events, mut links, mut rest) = (Vec::new(), Vec::new(), Rest::default());
         for field in Fields(message) {
             match field? {
                 (1, field) => trace = TraceId::from_bytes(field.bytes()?),
                 (2, field) => id = SpanId::from_bytes(field.bytes()?),
                 (3, field) => rest.trace_state = self.text(field)?,
                 (4, field) => parent = SpanId::from_bytes(field.bytes()?),
-                (5, field) => name = self.text(field)?,
+                (5, field) => name = self.name(field)?,
                 (6, field) => kind = number(field)?,
                 (7, field) => start = field.fixed64()?,
                 (8, field) => end = field.fixed64()?,
@@ -215,17 +174,15 @@ impl Decoder {
                 _ => {}
             }
         }
+        let attributes = self.attribute_list(attributes);
         let Some((trace, id)) = trace.zip(id) else { return Ok(None) };
-        let attributes = self.list(attributes);
         rest.events = self.list(events);
         rest.links = self.list(links);
         let rest = (rest != Rest::default()).then(|| Box::new(rest));
         self.weight += rest.as_ref().map_or(0, |_| weight::list::<Rest>(1));
         let (origin, weight) = (origin.clone(), self.weight as u32);
-        Ok(Some((
-            trace,
-            StoredSpan { id, parent, origin, name, start, end, attributes, rest, flags, kind, status, weight },
-        )))
+        let span = StoredSpan { id, parent, origin, name, start, end, attributes, rest, flags, kind, status, weight };
+        Ok(Some((trace, Arc::new(span))))
     }
 
     fn event(&mut self, field: Field<'_>) -> Result<Event, Malformed> {
@@ -261,9 +218,10 @@ impl Decoder {
     }
 
     /// `None` where the record is outside of any trace.
-    fn log_record(&mut self, message: &[u8]) -> Result<Option<(TraceId, LogRecord)>, Malformed> {
+    fn log_record(&mut self, message: &[u8]) -> Result<Option<(TraceId, Arc<LogRecord>)>, Malformed> {
         self.weight = weight::shared::<LogRecord>() + size_of::<Arc<LogRecord>>();
-        let (mut trace, mut attributes, mut record) = (None, Vec::new(), LogRecord::default());
+        let (mut trace, mut record) = (None, LogRecord::default());
+        let mut attributes = std::mem::take(&mut self.attributes);
         let mut observed = 0;
         for field in Fields(message) {
             match field? {
@@ -278,19 +236,19 @@ impl Decoder {
                 _ => {}
             }
         }
-        record.attributes = self.list(attributes);
+        record.attributes = self.attribute_list(attributes);
         record.weight = self.weight as u32;
         if record.time == 0 {
             record.time = observed;
         }
-        Ok(trace.map(|trace| (trace, record)))
+        Ok(trace.map(|trace| (trace, Arc::new(record))))
     }
 
     fn attribute(&mut self, field: Field<'_>) -> Result<Attribute, Malformed> {
         let (mut key, mut value) = (SmolStr::default(), Value::Empty);
         for field in field.fields()? {
             match field? {
-                (1, field) => key = self.text(field)?,
+                (1, field) => key = self.name(field)?,
                 (2, field) => value = self.value(field)?,
                 _ => {}
             }
@@ -324,6 +282,12 @@ impl Decoder {
         Ok(value)
     }
 
+    fn name(&mut self, field: Field<'_>) -> Result<SmolStr, Malformed> {
+        let (name, own) = self.texts.name(field.bytes()?).map_err(|_| NOT_UTF8)?;
+        self.weight += own;
+        Ok(name)
+    }
+
     fn text(&mut self, field: Field<'_>) -> Result<SmolStr, Malformed> {
         let (text, own) = self.texts.get(field.text()?);
         self.weight += own;
@@ -334,6 +298,17 @@ impl Decoder {
         let bytes = field.bytes()?;
         self.weight += weight::block(bytes.len());
         Ok(bytes.into())
+    }
+
+    /// The attributes of a span or log record, in a block of their size; `attributes` is used again for the next one.
+    fn attribute_list(&mut self, mut attributes: Vec<Attribute>) -> Box<[Attribute]> {
+        if attributes.len() > FEW_ATTRIBUTES {
+            return self.list(attributes);
+        }
+        self.weight += weight::list::<Attribute>(attributes.len());
+        let list = attributes.drain(..).collect();
+        self.attributes = attributes;
+        list
     }
 
     fn list<T>(&mut self, items: Vec<T>) -> Box<[T]> {

@@ -8,7 +8,8 @@
 //! 1. `config`: the settings; `run`: the process from start to stop.
 //! 2. `serve` accepts connections. `ingest` receives OTLP over HTTP and `grpc` over gRPC, from senders that `origin`
 //!    admits; `receive` has what follows: `body` reads the request within limits, `json` rewrites OTLP/JSON as protobuf,
-//!    `check` counts what is in it (both by the table in `schema`), `decode` makes spans of it, by `wire`.
+//!    `check` counts what is in it (both by the table in `schema`), `decode` makes spans of it, by `wire`, and `chunk`
+//!    hands them to the store.
 //! 3. `store` keeps the spans: `trace` is one trace, `span` one span, `attributes` its attributes, `ids` its ids. `texts`
 //!    and `origins` hold what repeats once, `shares` counts what traces share, `weight` knows what a heap block takes.
 //! 4. `analysis` hands a trace to the crate `trace-analysis`: critical path, groups, errors, sentence, comparison.
@@ -23,6 +24,7 @@ mod attributes;
 mod body;
 mod by_start;
 mod check;
+mod chunk;
 mod compare_view;
 mod config;
 mod decode;

@@ -13,7 +13,8 @@ use prost::Message;
 use serde_json::json;
 
 use crate::check::check;
-use crate::decode::{Decoder, Stored};
+use crate::chunk::Stored;
+use crate::decode::Decoder;
 use crate::json::to_protobuf;
 use crate::schema::TRACES;
 use crate::store::{Limits, Store};

@@ -1,14 +1,15 @@
 //! Counts the memory of what traces share: resources and scopes. Each is counted once, and until the last trace with it is
 //! dropped.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use ahash::AHashMap;
 
 use crate::span::Origin;
 
 /// How many traces have each origin and each resource, by its address. It is theirs as long as one of them has it.
 #[derive(Default)]
-pub(crate) struct Shares(HashMap<usize, usize>);
+pub(crate) struct Shares(AHashMap<usize, usize>);
 
 /// An entry of the table.
 const ENTRY: usize = 2 * 2 * size_of::<usize>();

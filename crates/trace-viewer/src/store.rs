@@ -1,11 +1,12 @@
 //! The store: recent traces in a fixed amount of memory. When it is full, the oldest whole traces are dropped.
 
+use std::collections::VecDeque;
 use std::collections::btree_map::Entry;
-use std::collections::{HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use ahash::AHashMap;
 use tracing::warn;
 
 use crate::by_start::{ByStart, Position, Services};
@@ -47,7 +48,7 @@ pub(crate) struct Store {
 
 #[derive(Default)]
 struct Kept {
-    traces: HashMap<TraceId, Arc<Trace>>,
+    traces: AHashMap<TraceId, Arc<Trace>>,
     /// The oldest first, by the arrival of the first span or log record.
     order: VecDeque<TraceId>,
     /// Those that have spans.
@@ -64,28 +65,34 @@ impl Store {
         Self { limits, kept: RwLock::default(), warnings: LogLimit::default(), created }
     }
 
-    /// Adds spans and returns how many were refused.
+    /// Adds the spans of a list, which is empty then, and returns how many were refused.
     ///
     /// One trace gets at most half of the store, so that an endless one does not evict all others.
-    pub(crate) fn add_spans(&self, spans: Vec<(TraceId, StoredSpan)>) -> usize {
-        self.add(spans, Kept::add_span)
+    pub(crate) fn add_spans(&self, spans: &mut Vec<(TraceId, Arc<StoredSpan>)>) -> usize {
+        self.add(spans, add_span)
     }
 
     /// Adds log records in the same way.
-    pub(crate) fn add_logs(&self, records: Vec<(TraceId, LogRecord)>) -> usize {
-        self.add(records, Kept::add_log)
+    pub(crate) fn add_logs(&self, records: &mut Vec<(TraceId, Arc<LogRecord>)>) -> usize {
+        self.add(records, add_log)
     }
 
-    fn add<T>(&self, items: Vec<(TraceId, T)>, add: fn(&mut Kept, TraceId, T, Limits) -> bool) -> usize {
+    fn add<T>(&self, items: &mut Vec<(TraceId, T)>, add: Add<T>) -> usize {
         if items.is_empty() {
             return 0;
         }
+        let mut items = items.drain(..).peekable();
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         kept.level.revision += 1;
-        let count = items.len();
-        let added =
-            items.into_iter().filter_map(|(trace, item)| add(&mut kept, trace, item, self.limits).then_some(()));
-        let refused = count - added.count();
+        let (now, mut refused) = (Instant::now(), 0);
+        while let Some((id, first)) = items.next() {
+            // Those of one trace often follow one another.
+            let more = std::iter::from_fn(|| items.next_if(|(next, _)| *next == id));
+            let of_trace = std::iter::once(first).chain(more.map(|(_, item)| item));
+            refused += kept.change(id, now, |trace, shares| {
+                of_trace.map(|item| usize::from(!add(trace, shares, item, self.limits))).sum()
+            });
+        }
         kept.update_index();
         let evicted = kept.evict(self.limits);
         let traces = kept.level.traces;
@@ -138,47 +145,44 @@ impl Store {
     }
 }
 
+/// Adds a span or log record to a trace; false if it does not fit.
+type Add<T> = fn(&mut Trace, &mut Shares, T, Limits) -> bool;
+
+fn add_span(trace: &mut Trace, shares: &mut Shares, span: Arc<StoredSpan>, limits: Limits) -> bool {
+    let weight = span.weight as usize + Trace::ENTRY_BYTES;
+    let fits = trace.spans.len() < limits.spans / 2
+        && trace.bytes + trace.brought + weight + span.origin.bytes() <= limits.bytes / 2;
+    let entry = match trace.spans.entry(span.id) {
+        // Sent again by an exporter that got no response.
+        Entry::Occupied(_) => return true,
+        Entry::Vacant(_) if !fits => return false,
+        Entry::Vacant(entry) => entry,
+    };
+    if !trace.origins.last().is_some_and(|last| Arc::ptr_eq(last, &span.origin)) {
+        trace.brought += shares.add(&span.origin);
+        trace.bytes += shares::LISTED;
+        trace.origins.push(span.origin.clone());
+        trace.services.add(span.service());
+    }
+    trace.extent.note(&span);
+    trace.bytes += weight;
+    entry.insert(span);
+    true
+}
+
+fn add_log(trace: &mut Trace, _: &mut Shares, record: Arc<LogRecord>, limits: Limits) -> bool {
+    let weight = record.weight as usize;
+    let fits = trace.bytes + trace.brought + weight <= limits.bytes / 2;
+    if fits {
+        trace.logs.push(record);
+        trace.bytes += weight;
+    }
+    fits
+}
+
 impl Kept {
-    fn add_span(&mut self, id: TraceId, span: StoredSpan, limits: Limits) -> bool {
-        self.change(id, |trace, shares| {
-            let weight = span.weight as usize + Trace::ENTRY_BYTES;
-            let fits = trace.spans.len() < limits.spans / 2
-                && trace.bytes + trace.brought + weight + span.origin.bytes() <= limits.bytes / 2;
-            match trace.spans.entry(span.id) {
-                // Sent again by an exporter that got no response.
-                Entry::Occupied(_) => true,
-                Entry::Vacant(entry) if fits => {
-                    if !trace.origins.last().is_some_and(|last| Arc::ptr_eq(last, &span.origin)) {
-                        trace.brought += shares.add(&span.origin);
-                        trace.bytes += shares::LISTED;
-                        trace.origins.push(span.origin.clone());
-                        trace.services.add(span.service());
-                    }
-                    let span = Arc::new(span);
-                    entry.insert(span.clone());
-                    trace.note(&span);
-                    trace.bytes += weight;
-                    true
-                }
-                Entry::Vacant(_) => false,
-            }
-        })
-    }
-
-    fn add_log(&mut self, id: TraceId, record: LogRecord, limits: Limits) -> bool {
-        self.change(id, |trace, _| {
-            let weight = record.weight as usize;
-            let fits = trace.bytes + trace.brought + weight <= limits.bytes / 2;
-            if fits {
-                trace.logs.push(Arc::new(record));
-                trace.bytes += weight;
-            }
-            fits
-        })
-    }
-
-    /// Changes a trace, which is new if it is not there. `change` returns whether it added what it should.
-    fn change(&mut self, id: TraceId, change: impl FnOnce(&mut Trace, &mut Shares) -> bool) -> bool {
+    /// Changes a trace, which is new if it is not there. `change` returns how much it refused, and so does this.
+    fn change(&mut self, id: TraceId, now: Instant, change: impl FnOnce(&mut Trace, &mut Shares) -> usize) -> usize {
         let entry = self.traces.entry(id).or_insert_with(|| {
             self.order.push_back(id);
             self.level.traces += 1;
@@ -188,15 +192,15 @@ impl Kept {
         let trace = Arc::make_mut(entry);
         let before = (trace.spans.len(), trace.bytes + trace.brought);
         trace.revision = self.level.revision;
-        trace.updated = Instant::now();
-        let added = change(trace, &mut self.shares);
-        trace.refused += usize::from(!added);
+        trace.updated = now;
+        let refused = change(trace, &mut self.shares);
+        trace.refused += refused;
         if trace.indexed != trace.entry() && self.moved.last() != Some(&id) {
             self.moved.push(id);
         }
         self.level.spans += trace.spans.len() - before.0;
         self.level.bytes += trace.bytes + trace.brought - before.1;
-        added
+        refused
     }
 
     fn update_index(&mut self) {
@@ -239,10 +243,10 @@ mod tests {
     fn add(store: &Store, trace: u8, number: u8, bytes: usize, origin: &Arc<Origin>) -> usize {
         let id = SpanId::from_bytes(&[number; 8]).expect("numbers start at 1");
         let weight = 200 + bytes as u32;
-        let span = StoredSpan { weight, ..StoredSpan::empty(id, origin.clone()) };
+        let span = Arc::new(StoredSpan { weight, ..StoredSpan::empty(id, origin.clone()) });
         let trace = TraceId::from_bytes(&[trace; 16]).expect("numbers start at 1");
-        store.add_spans(vec![(trace, span)])
-            + store.add_logs(vec![(trace, LogRecord { weight, ..LogRecord::default() })])
+        let record = Arc::new(LogRecord { weight, ..LogRecord::default() });
+        store.add_spans(&mut vec![(trace, span)]) + store.add_logs(&mut vec![(trace, record)])
     }
 
     fn origin(bytes: usize) -> Arc<Origin> {

@@ -5,10 +5,10 @@
 //! the traces: which trace would pay for a text that outlasts it? Texts that occur once never enter it, and those that no
 //! span holds any more leave it when it is full.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
+use std::str::Utf8Error;
 use std::sync::Arc;
 
+use ahash::{AHashMap, RandomState};
 use smol_str::SmolStr;
 
 use crate::weight;
@@ -19,15 +19,22 @@ const LONGEST: usize = 1024;
 /// Memory that the shared texts may take.
 const MOST_BYTES: usize = 8 << 20;
 
-/// Hashes of texts that occurred once; a power of two.
-const SEEN: usize = 1 << 16;
+/// Hashes of texts that occurred once; a power of two. Few enough to stay in the processor's cache.
+const SEEN: usize = 1 << 14;
+
+/// Names that are remembered; a power of two.
+const NAMES: usize = 256;
 
 /// The table of shared texts.
 pub(crate) struct Texts {
+    /// With random keys, so that no sender can choose texts that collide; that of `std` takes longer.
     hasher: RandomState,
-    /// The hash of the last new text, for each value of its lowest bits.
-    seen: Vec<u64>,
-    shared: HashSet<Arc<str>>,
+    /// The upper half of the hash of the last new text, for each value of its lowest bits.
+    seen: Vec<u32>,
+    /// The last name, for each value of a simple hash.
+    names: Vec<SmolStr>,
+    /// By their hash: of two texts with the same one, the first is shared.
+    shared: AHashMap<u64, Arc<str>>,
     bytes: usize,
     /// Texts that found no place since the table was last cleaned.
     turned_away: usize,
@@ -36,11 +43,32 @@ pub(crate) struct Texts {
 impl Default for Texts {
     fn default() -> Self {
         let hasher = RandomState::new();
-        Self { hasher, seen: vec![0; SEEN], shared: HashSet::new(), bytes: 0, turned_away: 0 }
+        let (seen, names) = (vec![0; SEEN], vec![SmolStr::default(); NAMES]);
+        Self { hasher, seen, names, shared: AHashMap::new(), bytes: 0, turned_away: 0 }
     }
 }
 
 impl Texts {
+    /// The same for the name of a span, or the key of an attribute. Most occur again soon, and are found by their bytes
+    /// without a look at each character.
+    ///
+    /// # Errors
+    /// It is not UTF-8.
+    pub(crate) fn name(&mut self, name: &[u8]) -> Result<(SmolStr, usize), Utf8Error> {
+        let ends =
+            name.first().zip(name.last()).map_or(0, |(first, last)| usize::from(*first) * 8 + usize::from(*last));
+        let slot = (name.len() * 64 + ends) % NAMES;
+        if self.names[slot].as_bytes() == name {
+            return Ok((self.names[slot].clone(), 0));
+        }
+        let (text, own) = self.get(str::from_utf8(name)?);
+        // What a span pays for itself is gone with the span.
+        if own == 0 {
+            self.names[slot] = text.clone();
+        }
+        Ok((text, own))
+    }
+
     /// `text`, and the bytes that it takes for itself alone.
     pub(crate) fn get(&mut self, text: &str) -> (SmolStr, usize) {
         if let Some(inline) = (text.len() <= 23).then(|| SmolStr::new(text)) {
@@ -49,18 +77,19 @@ impl Texts {
         if text.len() > LONGEST {
             return (SmolStr::new(text), weight::shared_text(text.len()));
         }
-        if let Some(shared) = self.shared.get(text) {
-            return (SmolStr::from(shared.clone()), 0);
-        }
-        let new: Arc<str> = text.into();
-        let bytes = weight::shared_text(text.len());
         let hash = self.hasher.hash_one(text);
-        let seen = &mut self.seen[hash as usize % SEEN];
-        if *seen != hash {
-            *seen = hash;
-        } else if self.has_place(bytes) {
+        let known = self.shared.get(&hash);
+        if let Some(same) = known.filter(|known| ***known == *text) {
+            return (SmolStr::from(same.clone()), 0);
+        }
+        let (is_new, new) = (known.is_none(), Arc::<str>::from(text));
+        let bytes = weight::shared_text(text.len());
+        let (seen, upper) = (&mut self.seen[hash as usize % SEEN], (hash >> 32) as u32);
+        if *seen != upper {
+            *seen = upper;
+        } else if is_new && self.has_place(bytes) {
             self.bytes += bytes;
-            self.shared.insert(new.clone());
+            self.shared.insert(hash, new.clone());
             return (SmolStr::from(new), 0);
         }
         (SmolStr::from(new), bytes)
@@ -74,8 +103,8 @@ impl Texts {
                 return false;
             }
             self.turned_away = 0;
-            self.shared.retain(|text| Arc::strong_count(text) > 1);
-            self.bytes = self.shared.iter().map(|text| weight::shared_text(text.len())).sum();
+            self.shared.retain(|_, text| Arc::strong_count(text) > 1);
+            self.bytes = self.shared.values().map(|text| weight::shared_text(text.len())).sum();
         }
         self.bytes + bytes <= MOST_BYTES
     }

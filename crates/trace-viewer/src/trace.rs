@@ -23,10 +23,7 @@ pub(crate) struct Trace {
     pub(crate) indexed: Option<(Position, Services)>,
     /// The services of its spans.
     pub(crate) services: Services,
-    /// First start, last end and earliest root span of the spans so far: a query reads them of each trace.
-    start: u64,
-    end: u64,
-    root: Option<(u64, SpanId)>,
+    pub(crate) extent: Extent,
     /// Memory of the trace, without `origins`, which it shares with others.
     pub(crate) bytes: usize,
     /// Memory of the origins that were new when they came with this trace.
@@ -35,6 +32,26 @@ pub(crate) struct Trace {
     pub(crate) revision: u64,
     /// When something last arrived.
     pub(crate) updated: Instant,
+}
+
+/// First start, last end and earliest root span of the spans so far: a query reads them of each trace.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent {
+    start: u64,
+    end: u64,
+    root: Option<(u64, SpanId)>,
+}
+
+impl Extent {
+    /// To be called for each span that is added.
+    pub(crate) fn note(&mut self, span: &StoredSpan) {
+        self.start = self.start.min(span.start());
+        self.end = self.end.max(span.end());
+        if span.parent().is_none() {
+            let this = (span.start(), span.id);
+            self.root = Some(self.root.map_or(this, |root| root.min(this)));
+        }
+    }
 }
 
 impl Trace {
@@ -53,9 +70,7 @@ impl Trace {
             origins: Vec::new(),
             indexed: None,
             services: Services::default(),
-            start: u64::MAX,
-            end: 0,
-            root: None,
+            extent: Extent { start: u64::MAX, end: 0, root: None },
             brought: 0,
             bytes: Self::EMPTY_BYTES,
             revision: 0,
@@ -63,33 +78,23 @@ impl Trace {
         }
     }
 
-    /// To be called for each span that is added.
-    pub(crate) fn note(&mut self, span: &StoredSpan) {
-        self.start = self.start.min(span.start());
-        self.end = self.end.max(span.end());
-        if span.parent().is_none() {
-            let this = (span.start(), span.id);
-            self.root = Some(self.root.map_or(this, |root| root.min(this)));
-        }
-    }
-
     /// Its entry in the index; none while it has no span.
     pub(crate) fn entry(&self) -> Option<(Position, Services)> {
-        (!self.spans.is_empty()).then_some((Position { start: self.start, id: self.id }, self.services))
+        (!self.spans.is_empty()).then_some((Position { start: self.extent.start, id: self.id }, self.services))
     }
 
     /// The first start, in nanoseconds since 1970.
     pub(crate) fn start(&self) -> u64 {
-        if self.spans.is_empty() { 0 } else { self.start }
+        if self.spans.is_empty() { 0 } else { self.extent.start }
     }
 
     /// Nanoseconds from the first start to the last end.
     pub(crate) fn duration(&self) -> u64 {
-        self.end.saturating_sub(self.start)
+        self.extent.end.saturating_sub(self.extent.start)
     }
 
     /// The span without a parent, once it has arrived; the earliest of several.
     pub(crate) fn root(&self) -> Option<&Arc<StoredSpan>> {
-        self.spans.get(&self.root?.1)
+        self.spans.get(&self.extent.root?.1)
     }
 }
