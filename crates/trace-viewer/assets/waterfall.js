@@ -99,7 +99,7 @@ function item(row, index) {
     bar.style.width = share(to - from);
     track.append(bar);
   }
-  for (const mark of row.marks) if (mark >= view.from && mark <= view.to) track.append(line("mark", share(mark - view.from)));
+  for (const mark of row.marks ?? []) if (mark >= view.from && mark <= view.to) track.append(line("mark", share(mark - view.from)));
   const gap = (GAP * all) / Math.max(byId("axis").clientWidth, 1);
   for (const [from, to] of joined(row.critical ?? [], gap)) {
     if (to < view.from || from > view.to) continue;

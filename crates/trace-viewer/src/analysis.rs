@@ -6,6 +6,7 @@ use std::time::Duration;
 use trace_analysis::{Kind, READ_ATTRIBUTES, Report, Span, SpanId, Tree};
 
 use crate::attributes::{Attribute, text};
+use crate::short::short;
 use crate::span::StoredSpan;
 use crate::trace::Trace;
 
@@ -53,13 +54,13 @@ fn span(stored: &StoredSpan) -> Span {
     }
     Span {
         parent: stored.parent().map(span_id),
-        name: stored.name().to_owned(),
-        service: stored.service().to_owned(),
+        name: short(stored.name()).into_owned(),
+        service: short(stored.service()).into_owned(),
         kind: Kind::from_number(stored.kind.into()),
         start: stored.start(),
         end: stored.end(),
         failed: stored.failed(),
-        message: stored.status_message().to_owned(),
+        message: short(stored.status_message()).into_owned(),
         attributes,
         ..Span::new(span_id(stored.id))
     }
@@ -71,5 +72,5 @@ fn span_id(id: crate::ids::SpanId) -> SpanId {
 
 fn read(attributes: &[Attribute]) -> Vec<(String, String)> {
     let read = attributes.iter().filter(|pair| READ_ATTRIBUTES.contains(&pair.key.as_str()));
-    read.map(|pair| (pair.key.to_string(), text(&pair.value))).collect()
+    read.map(|pair| (pair.key.to_string(), short(&text(&pair.value)).into_owned())).collect()
 }

@@ -14,7 +14,8 @@
 //!    and `origins` hold what repeats once, `shares` counts what traces share, `weight` knows what a heap block takes.
 //! 4. `analysis` hands a trace to the crate `trace-analysis`: critical path, groups, errors, sentence, comparison.
 //! 5. `app` has the routes of the page and query port: `page` serves the HTML pages; `list`, `view`, `find`,
-//!    `compare_view` and `map` make the JSON that they draw.
+//!    `compare_view` and `map` make the JSON that they draw, with names that `short` cuts. `sending` bounds the memory of
+//!    responses.
 //! 6. `query` is Tempo's API: `search` and `traceql` find traces, `tags` lists attributes, `tempo_json` writes JSON as
 //!    Tempo does. `mcp` has tools for language models.
 
@@ -52,6 +53,7 @@ mod search;
 mod sending;
 mod serve;
 mod shares;
+mod short;
 mod span;
 mod store;
 mod tags;

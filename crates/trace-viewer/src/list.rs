@@ -7,6 +7,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::by_start::{NewestFirst, Services};
+use crate::query::QueryError;
+use crate::sending::Text;
+use crate::short::short;
 use crate::span::StoredSpan;
 use crate::store::{Level, Store};
 use crate::trace::Trace;
@@ -43,29 +47,38 @@ pub(crate) struct Filter {
     q: String,
 }
 
+/// Writes the newest traces that pass the query and the filters, or why there are none to show.
+///
+/// # Errors
+/// There is no memory for it.
+pub(crate) fn list(store: &Store, filter: &Filter, deadline: &Deadline, out: &mut Text) -> Result<(), QueryError> {
+    match select(store, filter, deadline) {
+        Ok(listed) => write(store, filter, listed, out),
+        // 200, as the page polls and shows what is wrong.
+        Err(reason) => Ok(out.json(&json!({"invalid": reason}))?),
+    }
+}
+
 /// The traces of the list, and the state of the store.
-pub(crate) struct Listed {
+struct Listed {
     level: Level,
     /// `None` where nothing changed since the page's last response.
     traces: Option<Vec<Arc<Trace>>>,
 }
 
-/// The newest traces that pass the query and the filters.
-///
-/// # Errors
-/// The query or a filter is not valid, or the query takes too long: the reason.
-pub(crate) fn select(store: &Store, filter: &Filter, deadline: &Deadline) -> Result<Listed, String> {
+/// What is listed; or what is wrong with the query or a filter: also that it takes too long.
+fn select(store: &Store, filter: &Filter, deadline: &Deadline) -> Result<Listed, String> {
     let test = Test::of(filter)?;
     let level = store.level();
     if filter.since == level.revision && level.revision > 0 {
         return Ok(Listed { level, traces: None });
     }
-    let mut traces = Vec::new();
-    for trace in store.latest(usize::MAX) {
+    let (mut traces, mut seen) = (Vec::new(), HashSet::new());
+    for trace in NewestFirst::new(store, u64::MAX, Services::default()) {
         let passes = test.passes(&trace, deadline).map_err(|TimedOut| {
             "The query took too long and was stopped: narrow it by a service, a name or a duration.".to_owned()
         });
-        if passes? {
+        if passes? && seen.insert(trace.id) {
             traces.push(trace);
         }
         if traces.len() == LISTED {
@@ -76,9 +89,10 @@ pub(crate) fn select(store: &Store, filter: &Filter, deadline: &Deadline) -> Res
     Ok(Listed { level, traces: Some(traces) })
 }
 
-/// The list as JSON: all ids, and a summary of each trace that changed since the page's last response.
-pub(crate) fn json(store: &Store, filter: &Filter, Listed { level, traces }: &Listed) -> Value {
-    let mut json = json!({
+/// All ids, and a summary of each trace that changed since the page's last response.
+fn write(store: &Store, filter: &Filter, listed: Listed, out: &mut Text) -> Result<(), QueryError> {
+    let Listed { level, traces } = listed;
+    let mut object = json!({
         "created": store.created.to_string(),
         "revision": level.revision,
         "kept": {
@@ -88,12 +102,10 @@ pub(crate) fn json(store: &Store, filter: &Filter, Listed { level, traces }: &Li
             "metrics_ignored": level.metrics_ignored,
         },
     });
-    if let Some(traces) = traces {
-        let changed = traces.iter().filter(|trace| trace.revision > filter.since);
-        json["ids"] = traces.iter().map(|trace| trace.id.to_string()).collect();
-        json["traces"] = changed.map(|trace| summary(trace)).collect();
-    }
-    json
+    let Some(traces) = traces else { return Ok(out.json(&object)?) };
+    object["ids"] = traces.iter().map(|trace| trace.id.to_string()).collect();
+    let changed = traces.iter().filter(|trace| trace.revision > filter.since);
+    Ok(out.object_with_list(&object, "traces", changed.map(|trace| summary(trace)))?)
 }
 
 /// A filter in the form that is compared.
@@ -123,21 +135,31 @@ impl Test {
     fn passes(&self, trace: &Trace, deadline: &Deadline) -> Result<bool, TimedOut> {
         deadline.check_now()?;
         match &self.query {
-            Some(query) if self.passes_filters(trace) => Ok(query.run(&TraceContext::new(trace), deadline)?.is_some()),
+            Some(query) if self.passes_filters(trace, deadline)? => {
+                Ok(query.run(&TraceContext::new(trace), deadline)?.is_some())
+            }
             Some(_) => Ok(false),
-            None => Ok(self.passes_filters(trace)),
+            None => self.passes_filters(trace, deadline),
         }
     }
 
-    fn passes_filters(&self, trace: &Trace) -> bool {
-        let any = |test: &dyn Fn(&StoredSpan) -> bool| trace.spans.values().any(|span| test(span));
+    fn passes_filters(&self, trace: &Trace, deadline: &Deadline) -> Result<bool, TimedOut> {
+        let any = |test: &dyn Fn(&StoredSpan) -> bool| {
+            for span in trace.spans.values() {
+                deadline.check()?;
+                if test(span) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
         let contains = |text: &str, part: &str| text.to_lowercase().contains(part);
-        (self.after == 0 || trace.start() / 1_000_000 * 1_000_000 > self.after)
+        Ok((self.after == 0 || trace.start() / 1_000_000 * 1_000_000 > self.after)
             && (self.least == 0 || trace.duration() >= self.least)
             && (!self.hide || trace.root().is_none_or(|root| root.name() != "GET /"))
-            && (!self.errors || any(&|span| span.failed()))
-            && (self.service.is_empty() || any(&|span| contains(span.service(), &self.service)))
-            && (self.name.is_empty() || any(&|span| contains(span.name(), &self.name)))
+            && (!self.errors || any(&|span| span.failed())?)
+            && (self.service.is_empty() || any(&|span| contains(span.service(), &self.service))?)
+            && (self.name.is_empty() || any(&|span| contains(span.name(), &self.name))?))
     }
 }
 
@@ -179,8 +201,9 @@ pub(crate) fn summary(trace: &Trace) -> Value {
     let mut seen = HashSet::new();
     let services = spans.iter().map(|span| span.service()).filter(|service| seen.insert(*service));
     let services: Vec<&str> = services.collect();
+    let named: Vec<_> = services.iter().take(MOST_SERVICES).map(|service| short(service)).collect();
     let bar = |span: &Arc<StoredSpan>| {
-        json!([span.start() - start, span.end() - span.start(), span.service(), span.failed()])
+        json!([span.start() - start, span.end() - span.start(), short(span.service()), span.failed()])
     };
     // The whole of a long trace: of each stretch of spans the failed one, or the longest.
     let stretch = spans.len().div_ceil(MOST_BARS).max(1);
@@ -189,12 +212,12 @@ pub(crate) fn summary(trace: &Trace) -> Value {
     };
     json!({
         "id": trace.id.to_string(),
-        "root": trace.root().map(|root| json!({"name": root.name(), "service": root.service()})),
+        "root": trace.root().map(|root| json!({"name": short(root.name()), "service": short(root.service())})),
         "start": start / 1_000_000,
         "duration": trace.duration(),
         "spans": spans.len(),
         "errors": spans.iter().filter(|span| span.failed()).count(),
-        "services": &services[..services.len().min(MOST_SERVICES)],
+        "services": named,
         "more_services": services.len().saturating_sub(MOST_SERVICES),
         "bars": spans.chunks(stretch).filter_map(of_each).collect::<Value>(),
     })

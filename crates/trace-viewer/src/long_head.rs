@@ -1,7 +1,7 @@
 //! Lets a request line be long: a query of TraceQL is part of it. What is read beyond an ordinary one takes places of
 //! other connections, so that long heads sent on all connections stay within the same memory.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -25,6 +25,12 @@ impl<S> LongHead<S> {
     pub(crate) fn new(stream: S, places: Arc<Semaphore>, ordinary: usize, more: u32) -> Self {
         Self { stream, ordinary, more, places, received: 0, taken: None }
     }
+
+    /// The head was read.
+    fn responds(&mut self) {
+        self.received = 0;
+        self.taken = None;
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for LongHead<S> {
@@ -45,11 +51,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for LongHead<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for LongHead<S> {
-    /// A response: the head was read.
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.received = 0;
-        self.taken = None;
+        self.responds();
         Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.responds();
+        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+    }
+
+    /// Without it hyper copies each piece of a response.
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -2,14 +2,16 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::{Value, json};
+use smol_str::SmolStr;
 
 use crate::attributes;
+use crate::short::short;
 use crate::span::StoredSpan;
 use crate::trace::Trace;
+use crate::traceql::{Deadline, TimedOut};
 
 /// Services drawn; the others are counted.
 const MOST_SERVICES: usize = 30;
@@ -47,58 +49,77 @@ impl Taken {
     }
 }
 
-/// The map of these traces: the busiest services, and how many more there are.
-pub(crate) fn map(traces: &[Arc<Trace>]) -> Value {
-    let mut calls = HashMap::<(&str, &str), Taken>::new();
-    // Spans, and calls to what sends none.
-    let mut services = HashMap::<&str, (usize, usize)>::new();
-    let mut entries = HashMap::<&str, Taken>::new();
-    for trace in traces {
+/// What the map says, as far as it has seen traces.
+#[derive(Default)]
+pub(crate) struct ServiceMap {
+    traces: usize,
+    calls: HashMap<(SmolStr, SmolStr), Taken>,
+    /// Spans, and calls to what sends none.
+    services: HashMap<SmolStr, (usize, usize)>,
+    entries: HashMap<SmolStr, Taken>,
+}
+
+impl ServiceMap {
+    /// Adds the spans of a trace.
+    ///
+    /// # Errors
+    /// It takes too long.
+    pub(crate) fn add(&mut self, trace: &Trace, deadline: &Deadline) -> Result<(), TimedOut> {
+        let service = |span: &StoredSpan| span.origin.resource.service.clone();
+        self.traces += 1;
         for span in trace.spans.values() {
-            services.entry(span.service()).or_default().0 += 1;
+            deadline.check()?;
+            self.services.entry(service(span)).or_default().0 += 1;
             let parent = span.parent().and_then(|id| trace.spans.get(&id));
             match parent {
                 // The caller's span has the time on the network too.
                 Some(parent) if parent.service() != span.service() => {
                     let caller = if is_call(parent) { parent } else { span };
-                    calls.entry((parent.service(), span.service())).or_default().add(caller);
+                    self.calls.entry((service(parent), service(span))).or_default().add(caller);
                 }
                 Some(_) => {}
-                None => entries.entry(span.service()).or_default().add(span),
+                None => self.entries.entry(service(span)).or_default().add(span),
             }
         }
         for (from, to) in without_spans(trace) {
-            services.entry(to).or_default().1 += 1;
-            calls.entry((from.service(), to)).or_default().add(from);
+            deadline.check()?;
+            let to = SmolStr::new(short(to));
+            self.services.entry(to.clone()).or_default().1 += 1;
+            self.calls.entry((service(from), to)).or_default().add(from);
         }
+        Ok(())
     }
 
-    let mut busiest: Vec<_> = services.into_iter().collect();
-    busiest.sort_by_key(|&(name, (spans, calls))| (Reverse(spans + calls), name));
-    let more_services = busiest.len().saturating_sub(MOST_SERVICES);
-    busiest.truncate(MOST_SERVICES);
-    let drawn = |name: &str| busiest.iter().any(|(other, _)| *other == name);
-    let mut between: Vec<_> = calls.into_iter().filter(|((from, to), _)| drawn(from) && drawn(to)).collect();
-    between.sort_by_key(|(names, taken)| (Reverse(taken.nanos.len()), *names));
-    let more_calls = between.len().saturating_sub(MOST_CALLS);
-    between.truncate(MOST_CALLS);
-    let services = busiest.iter().map(|&(name, (spans, _))| {
-        let entries = entries.get_mut(name).map(Taken::json);
-        json!({"name": name, "spans": spans, "entries": entries})
-    });
-    let with_names = |((from, to), mut taken): ((&str, &str), Taken)| {
-        let mut json = taken.json();
-        json["from"] = from.into();
-        json["to"] = to.into();
-        json
-    };
-    json!({
-        "traces": traces.len(),
-        "services": services.collect::<Value>(),
-        "calls": between.into_iter().map(with_names).collect::<Value>(),
-        "more_services": more_services,
-        "more_calls": more_calls,
-    })
+    /// The busiest services, and how many more there are.
+    pub(crate) fn json(self) -> Value {
+        let Self { traces, calls, services, mut entries } = self;
+        let mut busiest: Vec<_> = services.into_iter().collect();
+        busiest.sort_by_cached_key(|(name, (spans, calls))| (Reverse(spans + calls), name.clone()));
+        let more_services = busiest.len().saturating_sub(MOST_SERVICES);
+        busiest.truncate(MOST_SERVICES);
+        let drawn = |name: &SmolStr| busiest.iter().any(|(other, _)| other == name);
+        let mut between: Vec<_> = calls.into_iter().filter(|((from, to), _)| drawn(from) && drawn(to)).collect();
+        between.sort_by_cached_key(|(names, taken)| (Reverse(taken.nanos.len()), names.clone()));
+        let more_calls = between.len().saturating_sub(MOST_CALLS);
+        between.truncate(MOST_CALLS);
+        let services = busiest.iter().map(|(name, (spans, _))| {
+            let entries = entries.get_mut(name).map(Taken::json);
+            json!({"name": short(name), "spans": spans, "entries": entries})
+        });
+        let with_names = |((from, to), mut taken): ((SmolStr, SmolStr), Taken)| {
+            let mut json = taken.json();
+            json["from"] = short(&from).into();
+            json["to"] = short(&to).into();
+            json
+        };
+        json!({
+            "traces": traces,
+            "services": services.collect::<Value>(),
+            "calls": between.into_iter().map(with_names).collect::<Value>(),
+            "more_services": more_services,
+            "more_calls": more_calls,
+        })
+    }
 }
 
 /// Calls to what sends no spans of its own, such as a database, with its name.

@@ -1,6 +1,7 @@
 //! The pages, static files embedded in the binary, and the JSON that they draw, which `list`, `view` and `map` make.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use axum::extract::{Path, Query as Parameters, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -10,17 +11,19 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::by_start::{NewestFirst, Services};
 use crate::compare_view::Compared;
 use crate::ids::{SpanId, TraceId};
 use crate::list::{self, Filter};
+use crate::map::ServiceMap;
 use crate::query::{self, QueryError, QueryPool};
-use crate::sending::Sending;
+use crate::sending::{Sending, Text};
 use crate::store::Store;
 use crate::trace::Trace;
 use crate::trace_body::{self, Mapping, otlp_json};
 use crate::traceql::Deadline;
 use crate::view::Part;
-use crate::{compare_view, find, glossary, map, view};
+use crate::{compare_view, find, glossary, view};
 
 const LIST: &str = concat!(include_str!("../assets/head.html"), include_str!("../assets/list.html"));
 const TRACE: &str = concat!(include_str!("../assets/head.html"), include_str!("../assets/trace.html"));
@@ -48,7 +51,7 @@ const MODULES: [(&str, &str); 13] = [
     ("/assets/layers.js", include_str!("../assets/layers.js")),
 ];
 
-/// JSON that a page draws. To make it takes time for a large trace, so that it runs where queries do.
+/// JSON that a page draws. To make it takes time and memory for a large trace, so that it runs where queries do.
 type Drawn = Result<Response, QueryError>;
 
 /// The pages, their assets, and the JSON that they draw.
@@ -83,24 +86,18 @@ async fn trace_page(Path(id): Path<String>) -> Html<String> {
     Html(TRACE.replace("{id}", &id))
 }
 
-/// Makes the JSON of one page at a time: as a value it takes many times the memory of its text.
-fn draw(make: impl FnOnce() -> Value) -> Response {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    ([(CONTENT_TYPE, "application/json")], make().to_string()).into_response()
-}
-
 async fn traces(
     State(store): State<Arc<Store>>,
     Extension(pool): Extension<QueryPool>,
+    Extension(sending): Extension<Sending>,
     Parameters(filter): Parameters<Filter>,
 ) -> Drawn {
-    let listed = move |deadline: &Deadline| match list::select(&store, &filter, deadline) {
-        Ok(listed) => draw(|| list::json(&store, &filter, &listed)),
-        // 200, as the page polls and shows what is wrong.
-        Err(reason) => draw(|| json!({"invalid": reason})),
-    };
-    pool.run(move |deadline| Ok(listed(deadline))).await
+    let text = pool.run(move |deadline| {
+        let mut text = Text::new(&sending);
+        list::list(&store, &filter, deadline, &mut text)?;
+        Ok(text)
+    });
+    Ok(text.await?.into_response())
 }
 
 /// Which part of a waterfall, if something of it changed.
@@ -119,23 +116,25 @@ struct Wanted {
 async fn waterfall(
     State(store): State<Arc<Store>>,
     Extension(pool): Extension<QueryPool>,
+    Extension(sending): Extension<Sending>,
     Path(id): Path<String>,
     Parameters(Wanted { since, from, span }): Parameters<Wanted>,
 ) -> Drawn {
-    let trace = match TraceId::from_hex(&id).map(|id| store.get(id)) {
+    let id = match TraceId::from_hex(&id) {
         Err(reason) => return Ok(Json(json!({"known": false, "reason": reason})).into_response()),
-        Ok(None) => return Ok(Json(json!({"known": false})).into_response()),
-        Ok(Some(trace)) => trace,
+        Ok(id) => id,
     };
     let part = Part { from, with: SpanId::from_hex(&span) };
-    let drawn = move || {
-        let mut json = view::waterfall(&trace, since, part);
-        if trace.revision > since {
-            json["previous"] = previous(&store, &trace).map(|id| id.to_string()).into();
+    // The trace is not held while this waits for its turn.
+    let text = pool.run_alone(move |deadline| {
+        let mut text = Text::new(&sending);
+        match store.get(id) {
+            None => text.json(&json!({"known": false}))?,
+            Some(trace) => view::waterfall(&trace, since, part, previous(&store, &trace), deadline, &mut text)?,
         }
-        json
-    };
-    pool.run(move |_| Ok(draw(drawn))).await
+        Ok(text)
+    });
+    Ok(text.await?.into_response())
 }
 
 /// The latest trace that started before `trace` and has a root span of the same service and name.
@@ -160,40 +159,83 @@ async fn find(
     Path(id): Path<String>,
     Parameters(Sought { text }): Parameters<Sought>,
 ) -> Result<Json<Value>, QueryError> {
-    let Some(trace) = store.get(TraceId::from_hex(&id)?) else {
-        return Ok(Json(json!({"count": 0, "spans": []})));
+    let id = TraceId::from_hex(&id)?;
+    let found = move |deadline: &Deadline| match store.get(id) {
+        Some(trace) => Ok(Json(find::find(&trace, &text, deadline)?)),
+        None => Ok(Json(json!({"count": 0, "spans": []}))),
     };
-    pool.run(move |deadline| Ok(Json(find::find(&trace, &text, deadline)?))).await
+    pool.run(found).await
 }
 
-async fn details(State(store): State<Arc<Store>>, Path((id, span)): Path<(String, String)>) -> Json<Value> {
-    let trace = TraceId::from_hex(&id).ok().and_then(|id| store.get(id));
-    let span = SpanId::from_hex(&span);
-    let found = trace.zip(span).and_then(|(trace, span)| Some(view::details(&trace, trace.spans.get(&span)?)));
-    Json(found.unwrap_or_default())
+async fn details(
+    State(store): State<Arc<Store>>,
+    Extension(pool): Extension<QueryPool>,
+    Extension(sending): Extension<Sending>,
+    Path((id, span)): Path<(String, String)>,
+) -> Drawn {
+    let found = move || {
+        let (trace, span) = (store.get(TraceId::from_hex(&id).ok()?)?, SpanId::from_hex(&span)?);
+        Some(view::details(&trace, trace.spans.get(&span)?))
+    };
+    draw(pool, sending, move |_| Ok(found().unwrap_or_default())).await
+}
+
+/// Responds with a value that may take memory until it is a text.
+async fn draw(
+    pool: QueryPool,
+    sending: Sending,
+    make: impl FnOnce(&Deadline) -> Result<Value, QueryError> + Send + 'static,
+) -> Drawn {
+    let text = pool.run_alone(move |deadline| {
+        let mut text = Text::new(&sending);
+        text.json(&make(deadline)?)?;
+        Ok(text)
+    });
+    Ok(text.await?.into_response())
 }
 
 /// 200 also where a trace is unknown: it may arrive later, and the other one is drawn meanwhile.
 async fn compare(
     State(store): State<Arc<Store>>,
     Extension(pool): Extension<QueryPool>,
+    Extension(sending): Extension<Sending>,
     Path((a, b)): Path<(String, String)>,
 ) -> Drawn {
     let find = move |text: &str| Compared::find(&store, text);
-    pool.run(move |_| Ok(draw(|| compare_view::comparison(find(&a), find(&b))))).await
+    draw(pool, sending, move |_| Ok(compare_view::comparison(find(&a), find(&b)))).await
 }
 
-async fn map_of_all(State(store): State<Arc<Store>>, Extension(pool): Extension<QueryPool>) -> Drawn {
-    pool.run(move |_| Ok(draw(|| map::map(&store.latest(usize::MAX))))).await
+async fn map_of_all(
+    State(store): State<Arc<Store>>,
+    Extension(pool): Extension<QueryPool>,
+    Extension(sending): Extension<Sending>,
+) -> Drawn {
+    let drawn = move |deadline: &Deadline| {
+        let (mut map, mut seen) = (ServiceMap::default(), HashSet::new());
+        for trace in NewestFirst::new(&store, u64::MAX, Services::default()) {
+            deadline.check_now()?;
+            if seen.insert(trace.id) {
+                map.add(&trace, deadline)?;
+            }
+        }
+        Ok(map.json())
+    };
+    draw(pool, sending, drawn).await
 }
 
 async fn map_of_one(
     State(store): State<Arc<Store>>,
     Extension(pool): Extension<QueryPool>,
+    Extension(sending): Extension<Sending>,
     Path(id): Path<String>,
 ) -> Drawn {
-    let trace = store.get(TraceId::from_hex(&id)?);
-    pool.run(move |_| Ok(draw(|| map::map(trace.as_slice())))).await
+    let id = TraceId::from_hex(&id)?;
+    let drawn = move |deadline: &Deadline| {
+        let mut map = ServiceMap::default();
+        store.get(id).map_or(Ok(()), |trace| map.add(&trace, deadline))?;
+        Ok(map.json())
+    };
+    draw(pool, sending, drawn).await
 }
 
 /// The spans of a trace and their log lines in OTLP's JSON, as a file.

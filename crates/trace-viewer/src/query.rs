@@ -13,7 +13,7 @@ use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
 use crate::ids::TraceId;
-use crate::sending::{Busy, Sending};
+use crate::sending::Sending;
 use crate::store::Store;
 use crate::tempo_json::MAPPING;
 use crate::trace::Trace;
@@ -96,7 +96,8 @@ pub(crate) async fn send<I: Iterator<Item = Vec<u8>> + Send + 'static>(
     content_type: &'static str,
     write: impl FnOnce(&Trace) -> I + Send + 'static,
 ) -> Result<Response, QueryError> {
-    let Ok(share) = sending.share(trace.bytes) else { return Ok(Busy.into_response()) };
+    // A piece has at least one span; in JSON a character can take six bytes.
+    let share = sending.share(trace.bytes + 8 * trace.largest)?;
     // A small one does not wait for queries that cost more.
     let pieces = match trace.spans.len() {
         ..=SMALL_TRACE => write(&trace),

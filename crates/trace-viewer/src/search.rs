@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use axum::extract::{Extension, Query as Parameters, State};
-use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use crate::by_start::{NewestFirst, Services};
 use crate::query::{QueryError, QueryPool};
+use crate::sending::{Full, Sending, Text, too_long};
 use crate::span::StoredSpan;
 use crate::store::Store;
 use crate::trace::Trace;
@@ -26,9 +26,6 @@ const MOST_SPANS_PER_SET: usize = 100;
 
 /// Most tags of a search.
 const MOST_TAGS: usize = 64;
-
-/// Most bytes of a response, which is in memory until the client has read it.
-const MOST_BYTES: usize = 8 << 20;
 
 /// The conditions of a search.
 struct Search {
@@ -62,10 +59,15 @@ struct ServiceStats {
 pub(crate) async fn search(
     State(store): State<Arc<Store>>,
     Extension(pool): Extension<QueryPool>,
+    Extension(sending): Extension<Sending>,
     Parameters(parameters): Parameters<Vec<(String, String)>>,
 ) -> Result<Response, QueryError> {
-    let body = pool.run(move |deadline| Search::parse(&parameters)?.run(&store, deadline)).await?;
-    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+    let text = pool.run(move |deadline| {
+        let mut text = Text::new(&sending);
+        Search::parse(&parameters)?.run(&store, deadline, &mut text)?;
+        Ok(text)
+    });
+    Ok(text.await?.into_response())
 }
 
 impl Search {
@@ -114,14 +116,14 @@ impl Search {
         })
     }
 
-    /// The response.
-    fn run(&self, store: &Store, deadline: &Deadline) -> Result<String, QueryError> {
+    /// Writes the response.
+    fn run(&self, store: &Store, deadline: &Deadline, out: &mut Text) -> Result<(), QueryError> {
         let service = self.query.as_ref().and_then(Query::service);
         let mut services = Services::default();
         service.inspect(|service| services.add(service));
         let mut found = HashSet::new();
         let mut inspected = 0;
-        let mut body = r#"{"traces":["#.to_owned();
+        out.push(r#"{"traces":["#)?;
         for trace in NewestFirst::new(store, self.range.end, services) {
             deadline.check_now()?;
             inspected += 1;
@@ -130,22 +132,18 @@ impl Search {
                 continue;
             }
             if let Some(result) = self.result(&trace, deadline)? {
-                if !found.is_empty() {
-                    body.push(',');
-                }
-                body.push_str(&result.to_string());
+                out.push(if found.is_empty() { "" } else { "," })?;
+                out.json(&result).map_err(|full| match full {
+                    Full::Busy => full.into(),
+                    Full::TooLong => QueryError::Invalid(format!("{}: use a smaller limit or spss", too_long())),
+                })?;
                 found.insert(trace.id);
-                if body.len() > MOST_BYTES {
-                    let reason = format!("the response has more than {MOST_BYTES} bytes: use a smaller limit or spss");
-                    return Err(QueryError::Invalid(reason));
-                }
             }
             if found.len() == self.limit {
                 break;
             }
         }
-        body.push_str(&format!(r#"],"metrics":{{"inspectedTraces":{inspected}}}}}"#));
-        Ok(body)
+        Ok(out.push(&format!(r#"],"metrics":{{"inspectedTraces":{inspected}}}}}"#))?)
     }
 
     /// What the response says of `trace`, if it matches.

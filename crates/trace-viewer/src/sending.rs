@@ -1,9 +1,11 @@
-//! Responses while they are sent: their memory together is bounded, also when clients read slowly or not at all.
+//! Responses while they are made and sent: their memory together is bounded, however many processors make them, and also
+//! when clients read slowly or not at all.
 //!
-//! A response that is ready counts with its size until it has been sent. The spans of a trace are written piece by piece as
-//! the client reads; that counts with the size of the trace, which the store may drop meanwhile.
+//! A text counts from its first byte on until it has been sent. The spans of a trace are written piece by piece as the
+//! client reads; that counts with the size of the trace, which the store may drop meanwhile, and of its largest piece.
 
 use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,31 +14,52 @@ use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
+use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What all responses that are being sent may take, in bytes. A larger one is sent when no other is.
+/// What all responses that are being made or sent may take, in bytes. A larger one is sent when no other is.
 const MOST_BYTES: usize = 12 << 20;
 
 /// Smaller responses are always sent; the number of connections bounds them.
 const SMALL: usize = 16 << 10;
 
+/// The longest text.
+pub(crate) const LONGEST_TEXT: usize = 8 << 20;
+
 /// The memory of responses.
 #[derive(Clone)]
 pub(crate) struct Sending(Arc<Semaphore>);
 
-/// 503: too many responses wait for their readers.
-#[derive(Debug)]
-pub(crate) struct Busy;
+/// Why a response is not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// 503: too many responses wait for their readers.
+    Busy,
+    /// It would be longer than [`LONGEST_TEXT`].
+    TooLong,
+}
 
-impl IntoResponse for Busy {
+/// A response that was counted when it was made.
+#[derive(Clone)]
+struct Counted;
+
+pub(crate) const BUSY: &str = "too many responses are being sent; try again";
+
+impl IntoResponse for Full {
     fn into_response(self) -> Response {
-        let reason = "too many responses are being sent; try again";
-        (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], reason).into_response()
+        match self {
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], BUSY).into_response(),
+            Self::TooLong => (StatusCode::BAD_REQUEST, too_long()).into_response(),
+        }
     }
+}
+
+pub(crate) fn too_long() -> String {
+    format!("the response has more than {LONGEST_TEXT} bytes")
 }
 
 impl Sending {
@@ -48,26 +71,132 @@ impl Sending {
     ///
     /// # Errors
     /// Others have too much.
-    pub(crate) fn share(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Busy> {
-        self.0.clone().try_acquire_many_owned(bytes.min(MOST_BYTES) as u32).map_err(|_| Busy)
+    pub(crate) fn share(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Full> {
+        self.0.clone().try_acquire_many_owned(bytes.min(MOST_BYTES) as u32).map_err(|_| Full::Busy)
     }
 
     /// A body that is made while it is read.
     pub(crate) fn body(pieces: impl Iterator<Item = Vec<u8>> + Send + 'static, share: OwnedSemaphorePermit) -> Body {
-        Body::new(Pieces { pieces: Box::new(pieces.map(Bytes::from)), left: None, _share: share })
+        Body::new(Pieces { pieces: Box::new(pieces.map(Bytes::from)), left: None, _share: Some(share) })
     }
 }
 
-/// Counts the responses of `routes` that are ready.
+/// A text in JSON that is being made.
+pub(crate) struct Text {
+    sending: Sending,
+    bytes: Vec<u8>,
+    share: Option<OwnedSemaphorePermit>,
+    full: Option<Full>,
+}
+
+impl Text {
+    pub(crate) fn new(sending: &Sending) -> Self {
+        Self { sending: sending.clone(), bytes: Vec::new(), share: None, full: None }
+    }
+
+    /// Writes `text` as it is.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub(crate) fn push(&mut self, text: &str) -> Result<(), Full> {
+        self.reserve(text.len())?;
+        self.bytes.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+
+    /// Writes a value.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Full> {
+        let written = serde_json::to_writer(&mut *self, value);
+        written.map_err(|_| self.full.unwrap_or(Full::TooLong))
+    }
+
+    /// Writes an object, and in it a list whose items are written one by one: as one value it would take many times the
+    /// memory of its text. Items for which there is no place in [`LONGEST_TEXT`] are left out.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub(crate) fn object_with_list<T: Serialize>(
+        &mut self,
+        object: &impl Serialize,
+        name: &str,
+        items: impl Iterator<Item = T>,
+    ) -> Result<(), Full> {
+        self.json(object)?;
+        self.bytes.pop();
+        self.push(&format!(r#","{name}":["#))?;
+        for (i, item) in items.enumerate() {
+            let before = self.bytes.len();
+            let written = self.push(if i == 0 { "" } else { "," }).and_then(|()| self.json(&item));
+            if written == Err(Full::TooLong) || self.bytes.len() + SMALL > LONGEST_TEXT {
+                self.bytes.truncate(before);
+                break;
+            }
+            written?;
+        }
+        self.push("]}")
+    }
+
+    fn reserve(&mut self, more: usize) -> Result<(), Full> {
+        let (needed, capacity) = (self.bytes.len() + more, self.bytes.capacity());
+        if needed > LONGEST_TEXT {
+            self.full = Some(Full::TooLong);
+            return Err(Full::TooLong);
+        }
+        if needed > capacity {
+            let wanted = needed.max(2 * capacity).clamp(SMALL, LONGEST_TEXT);
+            if wanted > SMALL {
+                let share = self.sending.share(wanted - capacity).inspect_err(|full| self.full = Some(*full))?;
+                match &mut self.share {
+                    Some(before) => before.merge(share),
+                    None => self.share = Some(share),
+                }
+            }
+            self.bytes.reserve_exact(wanted - self.bytes.len());
+        }
+        Ok(())
+    }
+}
+
+impl io::Write for Text {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.reserve(bytes.len()).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl IntoResponse for Text {
+    fn into_response(self) -> Response {
+        let left = Some(self.bytes.len() as u64);
+        let pieces = Box::new(std::iter::once(Bytes::from(self.bytes)));
+        let body = Body::new(Pieces { pieces, left, _share: self.share });
+        let mut response = ([(CONTENT_TYPE, "application/json")], body).into_response();
+        response.extensions_mut().insert(Counted);
+        response
+    }
+}
+
+/// Counts the responses of `routes` that are ready and were not counted before.
 pub(crate) fn bounded(routes: Router, sending: Sending) -> Router {
     routes.layer(from_fn_with_state(sending, async |State(sending): State<Sending>, request: Request, next: Next| {
         let (parts, body) = next.run(request).await.into_parts();
-        let Some(size) = body.size_hint().exact().filter(|size| *size > SMALL as u64) else {
+        let size = body.size_hint().exact().filter(|size| *size > SMALL as u64);
+        let Some(size) = size.filter(|_| parts.extensions.get::<Counted>().is_none()) else {
             return Response::from_parts(parts, body);
         };
-        let Ok(share) = sending.share(size as usize) else { return Busy.into_response() };
+        let share = match sending.share(size as usize) {
+            Ok(share) => Some(share),
+            Err(full) => return full.into_response(),
+        };
         // It is there already, so this does not wait.
-        let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else { return Busy.into_response() };
+        let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else { return Full::Busy.into_response() };
         let body = Pieces { pieces: Box::new(std::iter::once(body)), left: Some(size), _share: share };
         Response::from_parts(parts, Body::new(body))
     }))
@@ -78,7 +207,7 @@ struct Pieces {
     pieces: Box<dyn Iterator<Item = Bytes> + Send>,
     /// The size of what follows, if it is known.
     left: Option<u64>,
-    _share: OwnedSemaphorePermit,
+    _share: Option<OwnedSemaphorePermit>,
 }
 
 impl HttpBody for Pieces {
@@ -95,5 +224,45 @@ impl HttpBody for Pieces {
 
     fn size_hint(&self) -> SizeHint {
         self.left.map(SizeHint::with_exact).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One more piece of a mebibyte.
+    fn grow(text: &mut Text) -> Result<(), Full> {
+        text.push(&"x".repeat(1 << 20))
+    }
+
+    #[test]
+    fn texts_that_are_made_at_once_are_within_the_bound_together() {
+        let sending = Sending::new();
+        let mut texts: Vec<Text> = (0..64).map(|_| Text::new(&sending)).collect();
+        let mut refused = 0;
+        for _ in 0..4 {
+            refused += texts.iter_mut().filter_map(|text| grow(text).err()).filter(|full| *full == Full::Busy).count();
+            let held: usize = texts.iter().map(|text| text.bytes.capacity()).sum();
+            assert!(held <= MOST_BYTES + 64 * SMALL, "{held}");
+        }
+        assert!(refused > 200, "{refused} of 256 found no memory");
+        drop(texts);
+        assert_eq!(grow(&mut Text::new(&sending)), Ok(()), "the memory is free again");
+    }
+
+    #[test]
+    fn text_that_gets_too_long_is_refused_and_a_list_in_it_cut() {
+        let sending = Sending::new();
+        let mut text = Text::new(&sending);
+        assert!((0..7).all(|_| grow(&mut text) == Ok(())));
+        assert_eq!((0..3).map(|_| grow(&mut text)).last(), Some(Err(Full::TooLong)));
+        drop(text);
+        let mut text = Text::new(&sending);
+        let item = "x".repeat(1000);
+        assert_eq!(text.object_with_list(&serde_json::json!({"a": 1}), "b", std::iter::repeat(&item)), Ok(()));
+        assert!(text.bytes.len() <= LONGEST_TEXT);
+        let object: serde_json::Value = serde_json::from_slice(&text.bytes).expect("JSON");
+        assert!(object["b"].as_array().is_some_and(|list| list.len() > 8000 && list[0] == item));
     }
 }

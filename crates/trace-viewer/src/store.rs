@@ -166,6 +166,7 @@ fn add_span(trace: &mut Trace, shares: &mut Shares, span: Arc<StoredSpan>, limit
     }
     trace.extent.note(&span);
     trace.bytes += weight;
+    trace.largest = trace.largest.max(weight);
     entry.insert(span);
     true
 }

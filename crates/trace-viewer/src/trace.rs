@@ -24,6 +24,8 @@ pub(crate) struct Trace {
     /// The services of its spans.
     pub(crate) services: Services,
     pub(crate) extent: Extent,
+    /// Memory of its largest span.
+    pub(crate) largest: usize,
     /// Memory of the trace, without `origins`, which it shares with others.
     pub(crate) bytes: usize,
     /// Memory of the origins that were new when they came with this trace.
@@ -71,6 +73,7 @@ impl Trace {
             indexed: None,
             services: Services::default(),
             extent: Extent { start: u64::MAX, end: 0, root: None },
+            largest: 0,
             brought: 0,
             bytes: Self::EMPTY_BYTES,
             revision: 0,

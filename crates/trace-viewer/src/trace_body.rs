@@ -19,7 +19,7 @@ use crate::trace::Trace;
 /// Spans of one resource: those of each scope, by start.
 type Group = Vec<Vec<Arc<StoredSpan>>>;
 
-/// A piece has at least so many bytes, but for the last.
+/// A piece of several texts has at most so many bytes.
 const PIECE: usize = 32 << 10;
 
 /// Resources and scopes that repeat are held once, so that the same ones have the same address.
@@ -117,16 +117,23 @@ fn write_span(text: &mut Vec<u8>, mut span: Span, mapping: Mapping) {
     if let Value::Object(fields) = &mut fields {
         fields.shift_remove("events");
     }
-    text.extend_from_slice(fields.to_string().as_bytes());
+    drop(span);
+    write_json(text, &fields);
     if !events.is_empty() {
         text.pop();
         text.extend_from_slice(br#","events":["#);
         for (i, event) in events.iter().enumerate() {
             text.extend_from_slice(if i == 0 { b"" } else { b"," });
-            text.extend_from_slice((mapping.event)(event).to_string().as_bytes());
+            write_json(text, &(mapping.event)(event));
         }
         text.extend_from_slice(b"]}");
     }
+}
+
+/// Without a text of its own, which may be megabytes.
+fn write_json(text: &mut Vec<u8>, value: &Value) {
+    // It fails only where the writer does.
+    let _ = serde_json::to_writer(text, value);
 }
 
 /// The trace in protobuf, as OTLP's `TracesData`; as field 1 of another message if `is_inner`.
@@ -185,13 +192,12 @@ fn field_len(length: usize) -> usize {
     1 + encoded_len_varint(length as u64) + length
 }
 
-/// Joins small texts.
-fn in_pieces(mut texts: impl Iterator<Item = Vec<u8>> + Send) -> impl Iterator<Item = Vec<u8>> + Send {
+/// Joins small texts; a large one is not copied.
+fn in_pieces(texts: impl Iterator<Item = Vec<u8>> + Send) -> impl Iterator<Item = Vec<u8>> + Send {
+    let mut texts = texts.peekable();
     std::iter::from_fn(move || {
         let mut piece = texts.next()?;
-        while piece.len() < PIECE
-            && let Some(text) = texts.next()
-        {
+        while let Some(text) = texts.next_if(|text| piece.len() + text.len() <= PIECE) {
             piece.extend_from_slice(&text);
         }
         Some(piece)

@@ -2,19 +2,25 @@
 //!
 //! Times are nanoseconds after the start of the trace, so that they are exact in JavaScript.
 
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::analysis::{report, settled, tree};
 use crate::attributes::{Attribute, plain};
-use crate::ids::SpanId;
+use crate::ids::{SpanId, TraceId};
 use crate::list::summary;
 use crate::map;
+use crate::query::QueryError;
+use crate::sending::Text;
+use crate::short::short;
 use crate::span::{LogRecord, StoredSpan};
 use crate::trace::Trace;
-use crate::traceql;
+use crate::traceql::{self, Deadline};
 
 /// Rows of a waterfall in one response; the page shows one such part at a time.
 const MOST_ROWS: usize = 10_000;
@@ -37,15 +43,69 @@ pub(crate) struct Part {
     pub(crate) with: Option<SpanId>,
 }
 
-/// A trace as a waterfall: what `dice show --json` prints of it, with the sentence as `verdict`, and a row for each span;
-/// without them if nothing changed after revision `since`.
-pub(crate) fn waterfall(trace: &Trace, since: u64, part: Part) -> Value {
+/// Shares, groups and errors of a report; the page shows fewer.
+const MOST_REPORTED: usize = 100;
+
+/// Characters of all values in the details together.
+const MOST_IN_DETAILS: usize = 1 << 20;
+
+/// A row of the waterfall. A trace has thousands: fields that hold their default are left out.
+#[derive(Serialize)]
+struct Row<'a> {
+    id: String,
+    depth: usize,
+    name: Cow<'a, str>,
+    service: Cow<'a, str>,
+    kind: &'static str,
+    start: u64,
+    duration: u64,
+    #[serde(skip_serializing_if = "is_default")]
+    failed: bool,
+    #[serde(skip_serializing_if = "is_default")]
+    cancelled: bool,
+    /// Where a call goes.
+    #[serde(skip_serializing_if = "is_default")]
+    to: Option<Cow<'a, str>>,
+    /// Its parent did not arrive.
+    #[serde(skip_serializing_if = "is_default")]
+    orphan: bool,
+    /// So many nanoseconds before its parent.
+    #[serde(skip_serializing_if = "is_default")]
+    before: u64,
+    /// When events and log records happened.
+    #[serde(skip_serializing_if = "is_default")]
+    marks: BTreeSet<u64>,
+    /// Its parts of the critical path.
+    #[serde(skip_serializing_if = "is_default")]
+    critical: Option<&'a Vec<[u64; 2]>>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Writes a trace as a waterfall: what `dice show --json` prints of it, with the sentence as `verdict`, and a row for each
+/// span; without them if nothing changed after revision `since`.
+///
+/// # Errors
+/// It takes too long, or there is no memory for it.
+pub(crate) fn waterfall(
+    trace: &Trace,
+    since: u64,
+    part: Part,
+    previous: Option<TraceId>,
+    deadline: &Deadline,
+    out: &mut Text,
+) -> Result<(), QueryError> {
     let settled = settled(trace);
     if trace.revision <= since {
-        return json!({"known": true, "revision": trace.revision, "settled": settled});
+        return Ok(out.json(&json!({"known": true, "revision": trace.revision, "settled": settled}))?);
     }
+    deadline.check_now()?;
     let tree = tree(trace);
+    deadline.check_now()?;
     let report = report(trace, &tree);
+    deadline.check_now()?;
     let spans: Vec<&Arc<StoredSpan>> = trace.spans.values().collect();
     let start = trace.start();
     let mut critical = BTreeMap::<usize, Vec<[u64; 2]>>::new();
@@ -65,22 +125,22 @@ pub(crate) fn waterfall(trace: &Trace, since: u64, part: Part) -> Value {
         let happened = happened.chain(logged.get(&stored.id).into_iter().flatten().copied());
         let within = happened.filter(|at| (stored.start()..=stored.end()).contains(at));
         let marks: BTreeSet<u64> = within.map(|at| at - start).take(MOST_MARKS).collect();
-        json!({
-            "id": stored.id.to_string(),
-            "depth": depth,
-            "name": stored.name(),
-            "service": stored.service(),
-            "kind": traceql::kind(stored),
-            "start": stored.start() - start,
-            "duration": stored.end() - stored.start(),
-            "failed": stored.failed(),
-            "cancelled": tree.cancelled[i],
-            "to": callee(stored, tree.children[i].iter().map(|&child| spans[child])),
-            "orphan": tree.parents[i].is_none() && stored.parent().is_some(),
-            "before": before,
-            "marks": marks,
-            "critical": critical.get(&i),
-        })
+        Row {
+            id: stored.id.to_string(),
+            depth,
+            name: short(stored.name()),
+            service: short(stored.service()),
+            kind: traceql::kind(stored),
+            start: stored.start() - start,
+            duration: stored.end() - stored.start(),
+            failed: stored.failed(),
+            cancelled: tree.cancelled[i],
+            to: callee(stored, tree.children[i].iter().map(|&child| spans[child])).map(short),
+            orphan: tree.parents[i].is_none() && stored.parent().is_some(),
+            before,
+            marks,
+            critical: critical.get(&i),
+        }
     };
     let siblings = report.main_group.as_ref().map(|group| {
         let steps = trace_analysis::steps(&tree, &group.members);
@@ -95,7 +155,7 @@ pub(crate) fn waterfall(trace: &Trace, since: u64, part: Part) -> Value {
     });
     let place = part.with.and_then(|id| tree.order.iter().position(|&(i, _)| spans[i].id == id));
     let from = place.unwrap_or(part.from.min(tree.order.len().saturating_sub(1))) / MOST_ROWS * MOST_ROWS;
-    json!({
+    let object = json!({
         "known": true,
         "revision": trace.revision,
         "complete": tree.is_complete(),
@@ -105,15 +165,21 @@ pub(crate) fn waterfall(trace: &Trace, since: u64, part: Part) -> Value {
         "orphans": tree.missing_parents,
         "refused": trace.refused,
         "verdict": report.sentence,
-        "critical_path": report.critical_path,
-        "groups": report.groups,
-        "errors": report.errors,
+        "critical_path": first(&report.critical_path),
+        "groups": first(&report.groups),
+        "errors": first(&report.errors),
         "flags": report.flags,
         "siblings": siblings,
         "trace": summary(trace),
         "from": from,
-        "rows": tree.order.iter().skip(from).take(MOST_ROWS).map(row).collect::<Value>(),
-    })
+        "previous": previous.map(|id| id.to_string()),
+    });
+    let rows = tree.order.iter().skip(from).take(MOST_ROWS);
+    Ok(out.object_with_list(&object, "rows", rows.map(row))?)
+}
+
+fn first<T>(list: &[T]) -> &[T] {
+    &list[..list.len().min(MOST_REPORTED)]
 }
 
 /// Where a call goes: the service of the span below it, or what its attributes say.
@@ -127,7 +193,8 @@ pub(crate) fn callee<'a>(
 
 /// What is stored of one span, as much as a page can show.
 pub(crate) fn details(trace: &Trace, span: &StoredSpan) -> Value {
-    let start = trace.start();
+    let (start, left) = (trace.start(), Cell::new(MOST_IN_DETAILS));
+    let (cut, pairs) = (|value| cut(value, &left), |attributes| pairs(attributes, &left));
     let since = |nanos: u64| (i128::from(nanos) - i128::from(start)) as f64;
     let events = span.events().iter().take(MOST_LISTED).map(|event| {
         let name = cut(event.name.as_str().into());
@@ -170,9 +237,9 @@ pub(crate) fn details(trace: &Trace, span: &StoredSpan) -> Value {
 }
 
 /// Attributes as a JSON object: the first ones, and how many more there are.
-fn pairs(attributes: &[Attribute]) -> Value {
+fn pairs(attributes: &[Attribute], left: &Cell<usize>) -> Value {
     let shown = &attributes[..attributes.len().min(MOST_LISTED)];
-    let pair = |pair: &Attribute| (pair.key.to_string(), cut(plain(&pair.value)));
+    let pair = |pair: &Attribute| (short(&pair.key).into_owned(), cut(plain(&pair.value), left));
     let mut object: Map<String, Value> = shown.iter().map(pair).collect();
     if attributes.len() > shown.len() {
         object.insert("…".to_owned(), format!("{} more attributes", attributes.len() - shown.len()).into());
@@ -180,14 +247,16 @@ fn pairs(attributes: &[Attribute]) -> Value {
     Value::Object(object)
 }
 
-/// The beginning of a value that is too long for the page.
-fn cut(value: Value) -> Value {
+/// The beginning of a value that is too long for the page, or for what is `left` for others.
+fn cut(value: Value, left: &Cell<usize>) -> Value {
     let text = match &value {
         Value::String(text) => text.clone(),
         Value::Array(_) | Value::Object(_) => value.to_string(),
         _ => return value,
     };
-    match text.char_indices().nth(MOST_CHARACTERS) {
+    let most = MOST_CHARACTERS.min(left.get());
+    left.set(left.get() - text.len().min(most));
+    match text.char_indices().nth(most) {
         Some((at, _)) => format!("{} … and {} more bytes", &text[..at], text.len() - at).into(),
         None => value,
     }

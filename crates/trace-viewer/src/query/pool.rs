@@ -8,9 +8,13 @@ use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
+use crate::sending::{self, Full};
 use crate::traceql::{Deadline, TimedOut};
+
+/// Queries at once on a machine with many processors: each takes memory that the response does not count.
+const MOST_RUNNING: usize = 4;
 
 /// Most queries that wait for their turn.
 const MOST_WAITING: usize = 64;
@@ -36,6 +40,15 @@ impl From<TimedOut> for QueryError {
     }
 }
 
+impl From<Full> for QueryError {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Busy => Self::Overloaded(sending::BUSY),
+            Full::TooLong => Self::Invalid(sending::too_long()),
+        }
+    }
+}
+
 impl IntoResponse for QueryError {
     fn into_response(self) -> Response {
         match self {
@@ -52,14 +65,32 @@ pub(crate) struct QueryPool {
     time_limit: Duration,
     running: Arc<Semaphore>,
     accepted: Arc<Semaphore>,
+    /// For those that run one at a time.
+    alone: Arc<Semaphore>,
 }
 
+const BUSY: QueryError = QueryError::Overloaded("too many queries are running");
+
 impl QueryPool {
-    /// As many queries at once as there are processors.
+    /// As many queries at once as there are processors, up to [`MOST_RUNNING`].
     pub(crate) fn new(time_limit: Duration) -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let [running, accepted] = [threads, threads + MOST_WAITING].map(|most| Arc::new(Semaphore::new(most)));
-        Self { time_limit, running, accepted }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_RUNNING);
+        let [running, accepted, alone] =
+            [threads, threads + MOST_WAITING, 1].map(|most| Arc::new(Semaphore::new(most)));
+        Self { time_limit, running, accepted, alone }
+    }
+
+    /// Runs `query` when no other of these runs: what it takes meanwhile grows with the trace.
+    pub(crate) async fn run_alone<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Deadline) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        let Ok(Ok(turn)) = timeout(self.time_limit, self.alone.clone().acquire_owned()).await else { return Err(BUSY) };
+        self.run(move |deadline| {
+            let _turn = turn;
+            query(deadline)
+        })
+        .await
     }
 
     /// Runs `query`, which checks the deadline for each span.
@@ -67,7 +98,6 @@ impl QueryPool {
         &self,
         query: impl FnOnce(&Deadline) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, QueryError> {
-        const BUSY: QueryError = QueryError::Overloaded("too many queries are running");
         let until = Instant::now() + self.time_limit;
         let Ok(accepted) = self.accepted.clone().try_acquire_owned() else { return Err(BUSY) };
         let Ok(Ok(turn)) = timeout_at(until.into(), self.running.clone().acquire_owned()).await else {

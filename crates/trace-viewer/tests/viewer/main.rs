@@ -17,6 +17,7 @@ mod mcp;
 mod pages;
 mod python;
 mod query_cost;
+mod responses;
 mod search;
 mod startup;
 mod support;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{Viewer, client, new_trace, span, traces, with};
 
 /// Sends one trace of `spans` spans: a root of two hours, and its children.
-fn send_large_trace(viewer: &Viewer, spans: u64) {
+fn send_large_trace(viewer: &Viewer, spans: u64) -> String {
     let trace = new_trace();
     let root = span(&trace, 1, 0, "root", 0, 2 * 3600 * 1000);
     let attributes = json!({"attributes": [{"key": "text", "value": {"stringValue": "x".repeat(100)}}]});
@@ -17,6 +17,7 @@ fn send_large_trace(viewer: &Viewer, spans: u64) {
     let children: Vec<Value> = (2..=spans).map(child).collect();
     viewer.send("large", &[root]);
     children.chunks(2000).for_each(|chunk| viewer.send("large", chunk));
+    trace
 }
 
 fn search(viewer: &Viewer, query: &str) -> (u16, String) {
@@ -60,6 +61,29 @@ fn query_for_root_or_duration_of_a_large_trace_costs_as_much_as_one_for_a_name()
 }
 
 #[test]
+fn waterfall_of_10000_spans_takes_no_longer_for_each_than_one_of_1000() {
+    let viewer = Viewer::start(&[]);
+    let fastest = |spans| {
+        let trace = send_large_trace(&viewer, spans);
+        let run = || {
+            let start = Instant::now();
+            let text = viewer.get(&format!("/view/traces/{trace}")).text().expect("text");
+            (start.elapsed(), text)
+        };
+        let (taken, text) = (0..5).map(|_| run()).min().expect("five runs");
+        let waterfall: Value = serde_json::from_str(&text).expect("JSON");
+        let rows = waterfall["rows"].as_array().expect("rows");
+        assert_eq!(rows.len() as u64, spans);
+        let plain =
+            rows.iter().filter(|row| row.get("critical").is_none()).map(|row| row.as_object().map(|row| row.len()));
+        assert!(plain.clone().count() > 900 && plain.clone().all(|fields| fields == Some(7)), "defaults are left out");
+        taken
+    };
+    let (small, large) = (fastest(1_000), fastest(10_000));
+    assert!(large < small * 3 * 10, "1,000 spans: {small:?}, 10,000: {large:?}");
+}
+
+#[test]
 fn query_of_2500_conditions_is_refused_without_delay() {
     let viewer = Viewer::start(&[]);
     send_large_trace(&viewer, 2_000);
@@ -80,7 +104,11 @@ fn query_that_takes_too_long_gets_503() {
     let response = client().get(url).query(&[("q", costly())]).send().expect("a response");
     assert_eq!((response.status().as_u16(), response.headers()["retry-after"].to_str().ok()), (503, Some("1")));
     assert!(response.text().expect("text").starts_with("the query took too long"), "a reason");
-    assert_eq!(viewer.get("/api/search/tag/span.text/values?q=%7B.a%3D1%7D").status(), 503);
+    for path in ["/api/search/tag/span.text/values?q=%7B.a%3D1%7D", "/view/map"] {
+        assert_eq!(viewer.get(path).status(), 503, "{path}");
+    }
+    let list = viewer.json("/view/traces?name=nobody");
+    assert!(list["invalid"].as_str().is_some_and(|reason| reason.starts_with("The query took too long")), "{list}");
 }
 
 #[test]

@@ -1,0 +1,87 @@
+//! The memory of responses: clients that do not read them, and texts that grow in them.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use test_support::eventually;
+
+use crate::attacks::{BESIDE, MAX_BYTES, Message, Way, field, ids, send};
+use crate::support::{Viewer, new_trace};
+
+#[test]
+fn clients_that_read_nothing_do_not_fill_the_memory() {
+    let viewer = Viewer::start(&[&format!("--max-bytes={}", 2 * MAX_BYTES)]);
+    let trace = new_trace();
+    let spans: Vec<u8> = (1..=10_000).flat_map(|number| field(2, &ids(&trace, number))).collect();
+    assert_eq!(send(&viewer, Way::Protobuf, &Message::of_spans(&spans)), 200);
+    let paths = [
+        format!("/api/traces/{trace}"),
+        format!("/view/traces/{trace}"),
+        format!("/view/traces/{trace}/otlp.json"),
+        format!("/api/v2/traces/{trace}"),
+        format!("/view/compare/{trace}/{trace}"),
+        "/api/search?limit=100&spss=100&q=%7B%7D".to_owned(),
+    ];
+    let deaf: Vec<TcpStream> = (0..120)
+        .map(|i| {
+            let mut connection = TcpStream::connect(viewer.pages.trim_start_matches("http://")).expect("a connection");
+            connection
+                .write_all(format!("GET {} HTTP/1.1\r\nhost: localhost\r\n\r\n", paths[i % paths.len()]).as_bytes())
+                .expect("sent");
+            connection
+        })
+        .collect();
+    // Each has a response, or the first part of one.
+    for connection in &deaf {
+        connection.set_read_timeout(Some(test_support::PATIENCE)).expect("a time limit");
+        connection.peek(&mut [0]).expect("a response");
+    }
+    assert_eq!(viewer.get("/ready").status(), 200);
+    if let Some(most) = viewer.memory() {
+        assert!(most < 2 * MAX_BYTES + BESIDE, "{} MiB", most >> 20);
+    }
+    drop(deaf);
+    let whole = eventually("the whole trace", || {
+        let response = viewer.get(&paths[0]);
+        (response.status() == 200).then(|| response.json::<serde_json::Value>().expect("JSON"))
+    });
+    assert_eq!(whole["batches"][0]["scopeSpans"][0]["spans"].as_array().map(Vec::len), Some(10_000));
+}
+
+#[test]
+fn texts_that_grow_sixfold_in_json_stay_within_the_memory() {
+    let viewer = Viewer::start(&[&format!("--max-bytes={}", 2 * MAX_BYTES)]);
+    let trace = new_trace();
+    // A control character is six in JSON: the text that is stored has 7.5 MB, that of the response 45 MB.
+    let text = vec![1; 15 << 19];
+    let attribute = [field(1, b"k"), field(2, &field(1, &text))].concat();
+    let large = [ids(&trace, 1), field(5, &text[..100_000]), field(9, &attribute)].concat();
+    assert_eq!(send(&viewer, Way::Protobuf, &Message::of_spans(&field(2, &large))), 200);
+    // Names that repeat are sent in each row.
+    let named = |number| field(2, &[ids(&trace, number), field(5, &text[..4_000])].concat());
+    let spans: Vec<u8> = (2..=1_500).flat_map(named).collect();
+    assert_eq!(send(&viewer, Way::Protobuf, &Message::of_spans(&spans)), 200);
+    let paths = [
+        format!("/api/traces/{trace}"),
+        format!("/view/traces/{trace}"),
+        format!("/view/traces/{trace}/spans/0000000000000001"),
+        format!("/view/traces/{trace}/otlp.json"),
+        "/view/traces".to_owned(),
+        "/view/map".to_owned(),
+    ];
+    std::thread::scope(|threads| {
+        for i in 0..24 {
+            let (viewer, path) = (&viewer, &paths[i % paths.len()]);
+            threads.spawn(move || {
+                let status = viewer.get(path).status().as_u16();
+                assert!([200, 503].contains(&status), "{path}: {status}");
+            });
+        }
+    });
+    for path in &paths {
+        assert_eq!(viewer.get(path).status(), 200, "{path}");
+    }
+    if let Some(most) = viewer.memory() {
+        assert!(most < 2 * MAX_BYTES + BESIDE, "{} MiB", most >> 20);
+    }
+}
