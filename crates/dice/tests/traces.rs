@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)] // a panic is how a test reports
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -132,6 +134,26 @@ fn trace_of_a_viewer_is_found_by_its_id_and_its_answers_are_files_too() {
     let unknown = Command::new(DICE).args(["show", "abc"]).env_clear().env("TEMPO_URL", &pages).output().unwrap();
     assert_eq!(status(&unknown), 2);
     assert!(text(&unknown.stderr).starts_with("error: no trace abc at http://"), "{}", text(&unknown.stderr));
+}
+
+#[test]
+fn response_without_end_is_read_to_its_limit_only() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let backend = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        connection.read(&mut [0; 4096]).unwrap();
+        connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n").unwrap();
+        // A gigabyte stands for no end.
+        (0..1024).take_while(|_| connection.write_all(&[b' '; 1 << 20]).is_ok()).count()
+    });
+    let output = Command::new(DICE).args(["show", ID]).env_clear().env("TEMPO_URL", &backend).output().unwrap();
+    assert_eq!(status(&output), 2);
+    let error = text(&output.stderr);
+    assert!(error.ends_with("the response is longer than 64 MiB\n") && error.lines().count() == 1, "{error}");
+    // Beside the limit: what both sides of the connection buffer.
+    let sent = server.join().unwrap();
+    assert!((64..96).contains(&sent), "{sent} MiB");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::Trace;
 /// The largest file that is read.
 pub const MAX_FILE: u64 = 32 << 20;
 
-/// The most spans that are read from one file.
+/// The most spans that are read from one file or response.
 pub const MAX_SPANS: usize = 200_000;
 
 /// Why a file holds no trace.

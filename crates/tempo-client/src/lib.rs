@@ -210,14 +210,34 @@ pub struct Client {
     pub base: Url,
 }
 
-/// There is no trace to read: no response, another status than 2xx and 404, or a body that is no trace.
+/// The longest response that is read: a trace of [`MAX_SPANS`] small spans.
+pub const MAX_RESPONSE: usize = 64 << 20;
+
+/// There is no trace to read.
 #[derive(Debug, thiserror::Error)]
 #[error("no trace from {base} (TEMPO_URL)")]
 pub struct Error {
     /// The address of the backend.
     pub base: Url,
     /// Why.
-    pub source: reqwest::Error,
+    pub source: Cause,
+}
+
+/// Why there is no trace to read.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// No response, another status than 2xx and 404, or a body that broke off.
+    #[error(transparent)]
+    Http(#[from] reqwest::Error),
+    /// The response is longer than [`MAX_RESPONSE`]; the rest of it is not read.
+    #[error("the response is longer than {} MiB", MAX_RESPONSE >> 20)]
+    TooLong,
+    /// The trace has more than [`MAX_SPANS`].
+    #[error("the trace has more than {MAX_SPANS} spans")]
+    TooMany,
+    /// The body is something else.
+    #[error("the response is no trace: {0}")]
+    NoTrace(#[from] serde_json::Error),
 }
 
 impl Client {
@@ -227,15 +247,26 @@ impl Client {
     /// [`Error`].
     pub async fn trace(&self, trace_id: &str) -> Result<Trace, Error> {
         let url = format!("{}/{}", self.base.as_str().trim_end_matches('/'), trace_path(trace_id));
-        let read = async {
-            let response = self.http.get(url).header("accept", "application/json").send().await?;
-            match response.status() {
-                reqwest::StatusCode::NOT_FOUND => Ok(Trace::default()),
-                _ => response.error_for_status()?.json().await,
-            }
-        };
+        self.read(url).await.map_err(|source| Error { base: self.base.clone(), source })
+    }
+
+    async fn read(&self, url: String) -> Result<Trace, Cause> {
         // Without the address, which is in the message already.
-        read.await.map_err(|error| Error { base: self.base.clone(), source: error.without_url() })
+        let http = |error: reqwest::Error| Cause::Http(error.without_url());
+        let response = self.http.get(url).header("accept", "application/json").send().await.map_err(http)?;
+        if response.status() == reqwest::StatusCode::NOT_FOUND {
+            return Ok(Trace::default());
+        }
+        let mut response = response.error_for_status().map_err(http)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(http)? {
+            if body.len() + chunk.len() > MAX_RESPONSE {
+                return Err(Cause::TooLong);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let trace: Trace = serde_json::from_slice(&body)?;
+        if trace.spans.len() > MAX_SPANS { Err(Cause::TooMany) } else { Ok(trace) }
     }
 }
 
