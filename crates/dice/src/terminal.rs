@@ -75,7 +75,7 @@ pub(crate) fn waterfall(tree: &Tree, report: &Report, style: Style) -> String {
     let service_width =
         rows.iter().map(|&(i, _)| measure_text_width(&shown(&tree.spans[i].service))).max().unwrap_or(0);
     let service_width = service_width.min(style.width / 6);
-    let name_width = rows.iter().map(|&(i, depth)| indent(depth) + measure_text_width(&shown(&tree.spans[i].name)));
+    let name_width = rows.iter().map(|&(i, depth)| indent(depth) + measure_text_width(&shown(&label(tree, i))));
     let marked = rows.iter().any(|&(i, _)| !mark(tree, i).is_empty());
     let for_name_and_bar = style.width - service_width - DURATION - 4 - if marked { MARK } else { 0 };
     let name_width = name_width.max().unwrap_or(0).min(for_name_and_bar / 2);
@@ -85,7 +85,7 @@ pub(crate) fn waterfall(tree: &Tree, report: &Report, style: Style) -> String {
     let mut text = String::new();
     for &(i, depth) in rows {
         let span = &tree.spans[i];
-        let name = format!("{:indent$}{}", "", shown(&span.name), indent = indent(depth));
+        let name = format!("{:indent$}{}", "", shown(&label(tree, i)), indent = indent(depth));
         let colour = if span.failed { FAILED } else { colours[&*span.service] };
         let bar = axis.bar(span.start, span.end, critical.get(&i).map_or(&[], Vec::as_slice));
         let _ = writeln!(
@@ -193,9 +193,18 @@ impl Axis {
     }
 }
 
+/// The name of a span; of a call without a span below it that would say so, also where it goes.
+fn label(tree: &Tree, i: usize) -> String {
+    let span = &tree.spans[i];
+    match span.destination().filter(|_| tree.children[i].is_empty()) {
+        Some(destination) => format!("{} → {destination}", span.name),
+        None => span.name.clone(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use trace_analysis::{Span, SpanId};
+    use trace_analysis::{Kind, Span, SpanId};
 
     use super::*;
 
@@ -225,6 +234,19 @@ mod tests {
         let text = drawn(spans, PLAIN);
         assert_eq!(lines(&text), lines(expected), "\n{text}");
         assert_eq!(text.lines().next().map(|line| measure_text_width(line) + MARK), Some(60));
+    }
+
+    #[test]
+    fn call_without_a_span_below_it_says_where_it_goes() {
+        let address = vec![("server.address".to_owned(), "api.example.com".to_owned())];
+        let call = |id, from| Span { kind: Kind::Client, attributes: address.clone(), ..span(id, 1, "GET", from, 90) };
+        let text = drawn(
+            vec![span(1, 0, "GET /", 0, 100), call(2, 10), call(3, 20), span(4, 3, "GET /x", 30, 80)],
+            Style { width: 100, colour: false },
+        );
+        let names: Vec<_> =
+            text.lines().filter_map(|line| line.split("  ").find(|part| part.contains("GET"))).collect();
+        assert_eq!(names, ["GET /", "GET → api.example.com", "GET", "GET /x"], "{text}");
     }
 
     #[test]

@@ -94,9 +94,22 @@ impl<'a> Story<'a> {
                 let has_children = !self.tree.children[share.span].is_empty();
                 let own = if has_children { " itself" } else { "" };
                 let (what, service) = (name(&share.name), name(&share.service));
-                format!("{what} of {service}{own} took {} of the {whole}", percent(share.share))
+                let to = self.destination(share).map(|to| format!(" → {}", name(to))).unwrap_or_default();
+                format!("{what}{to} of {service}{own} took {} of the {whole}", percent(share.share))
             }
         }
+    }
+
+    /// Where the calls of a share go, if that is one place and no span of its own says so.
+    fn destination(&self, share: &Share) -> Option<&'a str> {
+        let tree = self.tree;
+        let alike = (0..tree.spans.len()).filter(|&i| {
+            let span = &tree.spans[i];
+            span.name == share.name && span.service == share.service
+        });
+        let mut destinations = alike.map(|i| tree.spans[i].destination().filter(|_| tree.children[i].is_empty()));
+        let first = destinations.next().flatten()?;
+        destinations.all(|other| other == Some(first)).then_some(first)
     }
 
     /// At most two other groups with 5 % of the critical path or more.

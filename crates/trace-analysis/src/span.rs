@@ -1,6 +1,7 @@
 //! A span, without where it came from.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
@@ -139,6 +140,14 @@ impl Span {
     pub fn attribute(&self, name: &str) -> Option<&str> {
         let found = self.attributes.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// Where a call goes, by its own attributes: a service or a host. An IP address is no name.
+    pub fn destination(&self) -> Option<&str> {
+        let is_name = |text: &&str| text.parse::<IpAddr>().is_err();
+        let host = || self.attribute("server.address").filter(is_name);
+        let named = self.attribute("service.peer.name").or_else(|| self.attribute("peer.service")).or_else(host);
+        named.filter(|_| matches!(self.kind, Kind::Client | Kind::Producer))
     }
 
     /// Whether it says that it ended because its client went away.

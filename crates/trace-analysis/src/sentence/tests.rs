@@ -248,3 +248,16 @@ fn sentence_of_any_trace_names_the_largest_share_in_one_of_the_first_two() {
         }
     });
 }
+
+#[test]
+fn call_without_a_span_below_it_is_said_with_where_it_goes() {
+    let call = |n, host: &str, to| with(&[("server.address", host)], client("shop", span(n, 1, 10 * MS, to * MS)));
+    let root = server("shop", "GET /", span(1, 0, 0, 100 * MS));
+    let one = call(2, "api.example.com", 90);
+    assert_eq!(say(vec![root.clone(), one.clone()]), "GET → api.example.com of shop took 80 % of the 0.10 s.");
+    // To two places, or to one that has a span of its own.
+    let two = vec![root.clone(), one.clone(), call(3, "db.example.com", 20)];
+    assert!(say(two).ends_with("GET of shop took 80 % of the 0.10 s."));
+    let below = server("api", "GET /x", span(3, 2, 11 * MS, 12 * MS));
+    assert_eq!(say(vec![root, one, below]), "GET of shop itself took 79 % of the 0.10 s.");
+}
