@@ -173,7 +173,8 @@ fn program_without_end_is_ended_with_what_it_started() {
         }"#;
     checkout.write(&text.replace("SECONDS", &seconds.to_string()));
     let finished = checkout.learn(&["1", "--limit-seconds", "2"]);
-    finished.says(1, &["started: true", "Not yet: ends", "it was ended at its time limit"]);
+    let ended = "it was ended at its time limit of 2 s";
+    finished.says(1, &["started: true", "  … and more; only the beginning is kept\n", "Not yet: ends", ended]);
     assert!(finished.stdout.len() < 20_000 && !finished.stdout.contains('\u{1b}'), "{}", finished.stdout.len());
     assert!(!sleeps(seconds));
 
@@ -289,7 +290,7 @@ fn trace_is_compared_with_the_reference_by_a_link_or_by_a_command() {
     let (pages, otlp) = (viewer.url("address"), viewer.url("otlp_address"));
     let ids = || {
         let finished = checkout.learn(&["1", "--tempo-url", &pages, "--otel-exporter-otlp-endpoint", &otlp]);
-        finished.says(0, &[&format!("Your trace beside the reference: {pages}/compare/")]);
+        finished.says(0, &[&format!("Your trace beside the reference (of a run with other values): {pages}/compare/")]);
         let (_, ids) = finished.stdout.split_once("/compare/").unwrap();
         ids.split_whitespace().next().unwrap().to_owned()
     };
@@ -317,7 +318,7 @@ fn prediction_is_asked_once_at_a_terminal() {
         child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
         Finished::of(child.wait_with_output().unwrap())
     };
-    at_a_terminal("longer\u{7}, I think\n").says(1, &["Predict: The packing", "You predicted: longer"]);
+    at_a_terminal("longer\u{7}, I think\n").says(1, &["Predict:", "The packing", "You predicted: longer"]);
     let second = at_a_terminal("\n");
     second.says(1, &[]);
     assert!(!second.stdout.contains("Predict"), "{}", second.stdout);

@@ -94,7 +94,7 @@ fn predict(lesson: &Lesson, progress: &mut Progress) -> bool {
     if !is_terminal || question.is_empty() || progress.predictions.contains_key(lesson.slug) {
         return false;
     }
-    print(&format!("Predict: {question}\n(One line, or just Enter.) > "));
+    print(&format!("Predict:\n{question}\n(One line, or just Enter.) > "));
     let mut line = String::new();
     // What is not read, or is no text, is no prediction.
     let _ = std::io::stdin().lock().take(MAX_PREDICTION).read_line(&mut line);
@@ -115,7 +115,7 @@ fn compare(
     let otlp = config.port_offset.url(&config.otel_exporter_otlp_endpoint, 4318)?;
     let compared = viewer::compare(&viewer, &otlp, &run.received.spans, lesson.reference);
     if let Ok(page) = runtime.block_on(compared) {
-        return Ok(format!("\nYour trace beside the reference: {page}\n"));
+        return Ok(format!("\nYour trace beside the reference (of a run with other values): {page}\n"));
     }
     let yours = format!("learning/traces/{}.json", lesson.target());
     let file = checkout.root.join(&yours);
@@ -124,7 +124,7 @@ fn compare(
     let reference = format!("crates/lessons/lessons/{}/reference.json", lesson.slug);
     let (yours, reference) = (checkout.shown(&yours), checkout.shown(&reference));
     Ok(format!(
-        "\nYour trace beside the reference:\n  cargo run -- compare {yours} \\\n    {reference}\n\
+        "\nYour trace beside the reference (of a run with other values):\n  cargo run -- compare {yours} \\\n    {reference}\n\
          (While `cargo run` runs in another terminal, this is a link.)\n"
     ))
 }

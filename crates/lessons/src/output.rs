@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::task::JoinHandle;
 
 /// Bytes of each stream that are kept. All are read: a full pipe would stop the program.
-const MOST_BYTES: usize = 64 << 10;
+pub(crate) const MOST_BYTES: usize = 64 << 10;
 
 /// What a program has written.
 #[derive(Debug, Clone, Default)]

@@ -92,14 +92,15 @@ impl Run {
         let variables = setup.variables;
         let (any_status, requests) = (setup.any_status, upstream.requests());
         let mut run = Self { trace, output, status: status?, failed: None, received, any_status, variables, requests };
-        run.failed = run.check(lesson);
+        run.failed = run.check(lesson, limit);
         Ok(run)
     }
 
-    fn check(&self, lesson: &Lesson) -> Option<Failed> {
+    fn check(&self, lesson: &Lesson, limit: Duration) -> Option<Failed> {
         let mut steps = Steps::new(self);
         steps.step("ends", &["The program has to end by itself."], |trace| {
-            trace.state("ends", self.status.is_some(), "the program ends", "it was ended at its time limit");
+            let found = format!("it was ended at its time limit of {} s", limit.as_secs());
+            trace.state("ends", self.status.is_some(), "the program ends", &found);
         });
         steps.step("ends-well", &["What the program wrote to stderr says why."], |trace| {
             let found = self.status.map(|status| status.to_string()).unwrap_or_default();

@@ -7,6 +7,7 @@ use std::io::Write as _;
 use telemetry::visible;
 
 use crate::lesson::Lesson;
+use crate::output::MOST_BYTES;
 use crate::run::Run;
 use crate::steps::Failed;
 
@@ -86,9 +87,12 @@ pub(crate) fn output(run: &Run) -> String {
             let short: String = line.chars().take(MOST_CHARS).collect();
             let _ = writeln!(text, "  {}", visible(&short));
         }
-        if let more @ 1.. = written.lines().count().saturating_sub(MOST_LINES) {
-            let _ = writeln!(text, "  … {more} more lines");
-        }
+        let _ = match written.lines().count().saturating_sub(MOST_LINES) {
+            // How much it was is not known.
+            _ if written.len() >= MOST_BYTES => writeln!(text, "  … and more; only the beginning is kept"),
+            0 => Ok(()),
+            more => writeln!(text, "  … {more} more lines"),
+        };
         text.push('\n');
     }
     text

@@ -110,14 +110,15 @@ impl Answer {
     /// Judges the answer to a running incident by what the viewer holds.
     ///
     /// # Errors
-    /// When the viewer does not respond, or does not take the query.
+    /// When the viewer does not respond, does not take the query, or has no trace that is meant: nothing is revealed.
     pub async fn judge(&self, running: &Running, viewer: &Viewer) -> anyhow::Result<Verdict> {
         let incident = Incident::new(running.seed, running.level);
         let mechanism = incident.mechanism;
-        let given = match &self.evidence {
-            Evidence::TraceId(id) => viewer.trace(id).await?.into_iter().collect(),
-            Evidence::Query(query) => viewer.find(query, None).await?,
+        let (given, none): (Vec<_>, _) = match &self.evidence {
+            Evidence::TraceId(id) => (viewer.trace(id).await?.into_iter().collect(), "has this id"),
+            Evidence::Query(query) => (viewer.find(query, None).await?, "matches the query"),
         };
+        ensure!(!given.is_empty(), "--evidence: no trace of the viewer {none}; this answer does not count");
         let evidence_query = mechanism.query(&incident);
         let shows = |held: &Held| mechanism.is_shown_by(&held.trace);
         let given = given.into_iter().find(shows);

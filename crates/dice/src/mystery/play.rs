@@ -129,7 +129,7 @@ impl Play {
             offset => format!(" --port-offset {offset}"),
         };
         text += &format!(
-            "\nThis is seed {seed}, level {level}. The same incident again: cargo run -- mystery --seed {seed} --level {level}\n\
+            "\nThis is seed {seed}, level {level}. The same incident again: cargo run -- mystery --seed {seed} --level {level}{offset}\n\
              \n  1. Open the trace viewer and look at some healthy traces. A simulated_user_async_request rolls several dice at\
              \n     once, a simulated_user_sync_request one. \"First span missing\" is a request that is still under way.\
              \n  2. A line below says when the incident begins, and leads to a healthy trace. Look at traces from after it;\

@@ -63,6 +63,11 @@ fn first_answer_counts_and_reveals_with_a_healthy_trace_beside_it() {
         ([&answer("none", "healthy", "{ name > }")[..], &[]].concat(), "error: the viewer does not take the query: "),
         ([&answer("none", "healthy", "12")[..], &["--tempo-url", NOWHERE]].concat(), "error: no trace from "),
         ([&answer("none", "healthy", EVIDENCE)[..], &["--tempo-url", NOWHERE]].concat(), "error: no search at "),
+        (answer("none", "healthy", "12").to_vec(), "error: --evidence: no trace of the viewer has this id; "),
+        (
+            answer("none", "healthy", r#"{ name = "GET /nothing" }"#).to_vec(),
+            "error: --evidence: no trace of the viewer matches the query; ",
+        ),
     ] {
         let finished = play.mystery(&args);
         assert_eq!(finished.status.code(), Some(2), "{args:?}: {}", finished.stdout);
@@ -72,7 +77,9 @@ fn first_answer_counts_and_reveals_with_a_healthy_trace_beside_it() {
     let second = dice_in(&play.folder, &["mystery", "--port-offset", &offset], &[]).finish();
     assert!(second.stderr.starts_with("error: an incident runs already"), "{}", second.stderr);
 
-    let wrong = play.mystery(&answer("dice-roller", "slow-die", "12"));
+    let begun = play.launcher.wait_for(|line| line.contains("The incident begins"));
+    let (_, healthy) = begun.rsplit_once("/trace/").unwrap();
+    let wrong = play.mystery(&answer("dice-roller", "slow-die", healthy));
     assert_eq!(wrong.status.code(), Some(1), "{}", wrong.stderr);
     for expected in [
         "Not right: culprit right, mechanism wrong, evidence wrong.",
@@ -82,8 +89,6 @@ fn first_answer_counts_and_reveals_with_a_healthy_trace_beside_it() {
         assert!(wrong.stdout.contains(expected), "{expected}: {}", wrong.stdout);
     }
     // A trace from before the incident shows nothing of it.
-    let begun = play.launcher.wait_for(|line| line.contains("The incident begins"));
-    let (_, healthy) = begun.rsplit_once("/trace/").unwrap();
     let (right, verdict) = play.answer("dice-roller", "one-call-per-roll", healthy);
     let correct = serde_json::json!({ "culprit": true, "mechanism": true, "evidence": false });
     assert_eq!((right, &verdict["correct"], &verdict["score"]), (false, &correct, &2.into()), "{verdict}");
