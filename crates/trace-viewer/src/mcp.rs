@@ -26,6 +26,7 @@ use serde::Deserialize;
 use trace_analysis::{Comparison, Group, duration};
 
 use crate::analysis::{report, tree};
+use crate::by_start::{NewestFirst, Services};
 use crate::compare_view::{Compared, SLOWER};
 use crate::ids::TraceId;
 use crate::query::{QueryError, QueryPool};
@@ -124,7 +125,7 @@ impl Tools {
             let part = wanted.service.unwrap_or_default().to_lowercase();
             let of_service = |span: &&Arc<StoredSpan>| span.service().to_lowercase().contains(&part);
             let mut left = wanted.count.unwrap_or(10).clamp(1, MOST_TRACES);
-            for trace in store.latest(usize::MAX) {
+            for trace in NewestFirst::new(&store, u64::MAX, Services::default()) {
                 deadline.check_now()?;
                 let errors = trace.spans.values().filter(|span| span.failed()).count();
                 if (errors == 0 && wanted.errors_only) || !trace.spans.values().any(|span| of_service(&span)) {
@@ -184,7 +185,7 @@ impl Tools {
         let (store, base) = (self.store.clone(), base(&request));
         self.run(move |deadline| {
             let (mut answer, mut traces, mut spans) = (Answer::new(&base), 0, 0);
-            for trace in store.latest(usize::MAX) {
+            for trace in NewestFirst::new(&store, u64::MAX, Services::default()) {
                 deadline.check_now()?;
                 let context = TraceContext::new(&trace);
                 let Some(found) = query.run(&context, deadline)? else { continue };
