@@ -1,6 +1,6 @@
 //! A running incident: the system with traffic, healthy at first, then with the fault.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
 use mystery::{Files, Incident, Lock, Running, Setup, Viewer};
@@ -13,6 +13,8 @@ use crate::system::{Part, System};
 
 /// Traces of batches, and of single rolls, that the viewer holds before the incident begins: enough to compare with.
 const HEALTHY_TRACES: usize = 12;
+/// How long the system stays healthy at least, in times of the longest roll: 20 s with the default.
+const HEALTHY_FOR: u32 = 50;
 
 /// Between two looks whether they are there.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -44,6 +46,7 @@ pub(crate) struct Play {
     incident: Incident,
     setup: Setup,
     running: Running,
+    healthy_for: Duration,
     lock: Lock,
 }
 
@@ -69,7 +72,8 @@ impl Play {
         let running = Running { seed, level, run: random_seed(), since: 0, viewer: String::new() };
         lock.write(&running)?;
         let setup = incident.setup(roll_delay_max_ms);
-        Ok(Self { incident, setup, running, lock })
+        let healthy_for = Duration::from_millis(roll_delay_max_ms) * HEALTHY_FOR;
+        Ok(Self { incident, setup, running, healthy_for, lock })
     }
 
     /// Adds what the incident needs to the settings of the services.
@@ -153,17 +157,18 @@ impl Play {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let viewer = Viewer::new(Url::parse(system.url_of(&TRACE_VIEWER))?)?;
         let incident = async {
+            let began = Instant::now();
             let mut healthy = Vec::new();
-            for name in ["GET /roll", "GET /roll-async"] {
+            for condition in [r#"name = "GET /roll""#, r#"name = "GET /roll-async" && span.async.batch_size > 3"#] {
                 healthy.clear();
-                let query =
-                    format!(r#"{{ name = "{name}" && resource.service.name = "dice-roller" && status != error }}"#);
+                let query = format!(r#"{{ {condition} && resource.service.name = "dice-roller" && status != error }}"#);
                 // The viewer may be started again meanwhile.
                 while healthy.len() < HEALTHY_TRACES {
                     healthy = viewer.search(&query, None).await.unwrap_or_default();
                     tokio::time::sleep(PAUSE).await;
                 }
             }
+            tokio::time::sleep_until((began + self.healthy_for).into()).await;
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.lock.write_other("switches", &self.incident.sealed())?;
             let (since, address) = (u64::try_from(since.as_nanos())?, viewer.address().to_owned());
