@@ -88,7 +88,7 @@ fn message_of_failure_has_the_statement_and_the_bars() {
         lines[..3],
         [r#"span("async_roll_*").peak_concurrency(10..)"#, "  expected: 10.. at the same time", "  found:    3"]
     );
-    assert!(lines[3].starts_with("  GET /roll-async dice-roller") && lines[3].contains('!'), "{text}");
+    assert!(lines[3].starts_with("  GET /roll-async │") && lines[3].contains('!'), "{text}");
     assert!(lines[4].starts_with(">   async_roll_") && lines.len() == 14, "{text}");
 }
 
