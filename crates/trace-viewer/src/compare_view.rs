@@ -9,6 +9,7 @@ use trace_analysis::{Comparison, Row, Segment, Tree};
 
 use crate::analysis::{report, settled, subtree, tree};
 use crate::ids::{SpanId, TraceId};
+use crate::sending::{Full, Text};
 use crate::store::Store;
 use crate::trace::Trace;
 
@@ -40,9 +41,12 @@ impl Compared {
     }
 }
 
-/// The comparison of two traces, or which of them is known.
-pub(crate) fn comparison(a: Option<Compared>, b: Option<Compared>) -> Value {
-    let (Some(a), Some(b)) = (&a, &b) else { return json!({"known": [a.is_some(), b.is_some()]}) };
+/// Writes the comparison of two traces, or which of them is known.
+///
+/// # Errors
+/// There is no memory for it.
+pub(crate) fn comparison(a: Option<Compared>, b: Option<Compared>, out: &mut Text) -> Result<(), Full> {
+    let (Some(a), Some(b)) = (&a, &b) else { return out.json(&json!({"known": [a.is_some(), b.is_some()]})) };
     let (tree_a, tree_b) = (&a.tree, &b.tree);
     let reports = (report(&a.trace, tree_a), report(&b.trace, tree_b));
     let difference = Comparison::of_reports((tree_a, reports.0), (tree_b, reports.1), SLOWER);
@@ -60,16 +64,16 @@ pub(crate) fn comparison(a: Option<Compared>, b: Option<Compared>) -> Value {
             "ratio": row.ratio,
         })
     };
-    json!({
+    let object = json!({
         "known": [true, true],
         "sentence": difference.sentence,
         "same_structure": difference.same_structure,
         "ratio": difference.ratio,
         "a": side_a.trace(),
         "b": side_b.trace(),
-        "rows": difference.rows.iter().take(MOST_ROWS).map(row).collect::<Value>(),
         "cut": difference.rows.len().saturating_sub(MOST_ROWS),
-    })
+    });
+    out.object_with_list(&object, "rows", difference.rows.iter().take(MOST_ROWS).map(row))
 }
 
 struct Side<'a> {

@@ -201,8 +201,12 @@ async fn compare(
     Extension(sending): Extension<Sending>,
     Path((a, b)): Path<(String, String)>,
 ) -> Drawn {
-    let find = move |text: &str| Compared::find(&store, text);
-    draw(pool, sending, move |_| Ok(compare_view::comparison(find(&a), find(&b)))).await
+    let text = pool.run_alone(move |_| {
+        let (find, mut text) = (|text: &str| Compared::find(&store, text), Text::new(&sending));
+        compare_view::comparison(find(&a), find(&b), &mut text)?;
+        Ok(text)
+    });
+    Ok(text.await?.into_response())
 }
 
 async fn map_of_all(
