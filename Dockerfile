@@ -28,7 +28,7 @@ RUN find crates -type f ! -name Cargo.toml ! -path '*/src/lib.rs' ! -path '*/src
 FROM toolchain AS build
 COPY --from=manifests /src ./
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    cargo auditable build --locked --profile dist --workspace --exclude dice --bins
+    cargo auditable build --locked --profile dist --workspace --exclude dice --exclude solver --bins
 
 # The programs themselves. `touch`, because cargo compares times, and the real files can be older than the
 # empty ones that were just compiled.
@@ -36,7 +36,7 @@ COPY docs/LEARN.md docs/LEARN.md
 COPY crates crates
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     find crates -name '*.rs' -exec touch {} + \
- && cargo auditable build --locked --profile dist --workspace --exclude dice --bins
+ && cargo auditable build --locked --profile dist --workspace --exclude dice --exclude solver --bins
 
 # What runs: glibc, certificates, one program; no shell, no package manager, and not root.
 FROM gcr.io/distroless/cc-debian12:nonroot AS program
