@@ -73,8 +73,9 @@ impl Files {
         match locked.try_lock() {
             Ok(()) => Ok(Lock { files: self.clone(), _locked: locked }),
             Err(TryLockError::WouldBlock) => bail!(
-                "an incident runs already: answer it, or stop it with Ctrl-C where it runs; a second system needs \
-                 another --port-offset"
+                "an incident runs already: answer it, or stop it with Ctrl-C where it runs; a second one needs other \
+                 ports: `cargo run -- mystery --port-offset {}`",
+                self.offset.saturating_add(100)
             ),
             Err(TryLockError::Error(error)) => Err(error).with_context(shown),
         }
@@ -86,21 +87,44 @@ impl Files {
     /// When none does.
     pub fn running(&self) -> anyhow::Result<Running> {
         let none = || {
-            let at = if self.offset == 0 { String::new() } else { format!(" with --port-offset {}", self.offset) };
-            format!("no incident runs{at} that was started in this folder: `cargo run -- mystery` starts one")
+            let (at, elsewhere) = (format!(" with --port-offset {}", self.offset), self.running_elsewhere());
+            match elsewhere.first() {
+                Some(offset) => format!(
+                    "no incident runs{at} that was started in this folder, but one with --port-offset {offset}: \
+                     `cargo run -- mystery answer --port-offset {offset} …`"
+                ),
+                None => {
+                    let at = if self.offset == 0 { "" } else { &at };
+                    format!("no incident runs{at} that was started in this folder: `cargo run -- mystery` starts one")
+                }
+            }
         };
-        let runs = match File::open(self.path("lock")) {
-            Ok(file) => matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
-            Err(error) if error.kind() == ErrorKind::NotFound => false,
-            Err(error) => return Err(error).with_context(none),
-        };
-        if !runs {
+        if !self.runs().with_context(none)? {
             bail!(none());
         }
         let sealed = read_bounded(&self.path("incident")).with_context(none)?;
         let damaged = || "the file of the incident is damaged: stop the incident, and start it again";
         let text = faults::unseal(&sealed).with_context(damaged)?;
         serde_json::from_str(&text).with_context(damaged)
+    }
+
+    /// Whether a launcher holds the lock.
+    fn runs(&self) -> std::io::Result<bool> {
+        match File::open(self.path("lock")) {
+            Ok(file) => Ok(matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The other offsets at which an incident runs, the smallest first.
+    fn running_elsewhere(&self) -> Vec<u16> {
+        let names = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let offsets = names.filter_map(|name| name.to_str()?.strip_prefix("lock-")?.parse().ok());
+        let runs = |offset: &u16| Self { offset: *offset, ..self.clone() }.runs().unwrap_or(false);
+        let mut offsets: Vec<_> = offsets.filter(runs).collect();
+        offsets.sort_unstable();
+        offsets
     }
 }
 
@@ -182,6 +206,9 @@ mod tests {
             assert!(none(&files).starts_with("the file of the incident is damaged"), "{}", none(&files));
         }
         drop(lock);
+        let elsewhere =
+            "no incident runs with --port-offset 0 that was started in this folder, but one with --port-offset 100: ";
+        assert!(none(&files).starts_with(elsewhere), "{}", none(&files));
         assert!(!path.exists() && others.path("lock").exists());
         assert!(none(&files).starts_with("no incident runs"), "{}", none(&files));
         fs::remove_dir_all(&folder).unwrap();

@@ -96,7 +96,8 @@ impl Answer {
     /// Checks names before anything is asked.
     ///
     /// # Errors
-    /// When the culprit or the mechanism is none that there is.
+    /// When the culprit or the mechanism is none that there is, or one of them says that nothing is wrong and the other
+    /// does not.
     pub fn check(&self) -> anyhow::Result<()> {
         let names: Vec<_> = mechanisms().map(|mechanism| mechanism.name).collect();
         let services: Vec<_> = SERVICES.into_iter().chain([NOBODY]).collect();
@@ -104,6 +105,12 @@ impl Answer {
             let known = allowed.contains(&value.as_str());
             ensure!(known, "--{setting} '{}': allowed: {}", value.escape_debug(), allowed.join(", "));
         }
+        let (healthy, culprit, mechanism) = (HEALTHY.name, &self.culprit, &self.mechanism);
+        ensure!(
+            (culprit == NOBODY) == (mechanism == healthy),
+            "--culprit {culprit} with --mechanism {mechanism} is no answer: allowed: {NOBODY} with {healthy}, or a service \
+             with another mechanism than {healthy}"
+        );
         Ok(())
     }
 
