@@ -102,7 +102,10 @@ pub(crate) fn run(config: Config) -> anyhow::Result<ExitCode> {
         None => {
             let incident = Incident::new(config.seed.unwrap_or_else(play::random_seed), config.level);
             let files = files(config.launcher.port_offset);
-            let play = Play::new(incident, config.roll_delay_max_ms, &files)?;
+            let seed = config.seed.map_or_else(String::new, |seed| format!(" --seed {seed}"));
+            let level = if config.level == 1 { String::new() } else { format!(" --level {}", config.level) };
+            let command = format!("cargo run -- mystery{seed}{level}");
+            let play = Play::new(incident, config.roll_delay_max_ms, &files, command)?;
             supervisor::run(&config.launcher, Some(&play)).map(|()| ExitCode::SUCCESS)
         }
         Some(Action::Answer(answer)) => Ok(judge(&answer).unwrap_or_else(|error| not_readable(&error))),

@@ -56,7 +56,7 @@ pub(crate) fn run(config: &Config, play: Option<&Play>) -> anyhow::Result<()> {
         play.prepare(&mut system)?;
     }
     system.check_settings()?;
-    system.check_ports(config)?;
+    system.check_ports(config, play.map_or("cargo run --", Play::command))?;
     let outcome = runtime.block_on(async {
         let (output, mut writer) = output::open(config, play.is_none());
         let outcome = supervise(&system, play, config, output, stop).await;

@@ -132,11 +132,11 @@ impl System {
         self.parts.iter().try_for_each(|part| (part.service.check)(&self.environment_of(part)))
     }
 
-    /// Checks that the ports are free, before anything is started.
+    /// Checks that the ports are free, before anything is started. `command` is what was called, for the message.
     ///
     /// # Errors
     /// One line that names every port that is taken, whose it would be, which program has it, and what to do.
-    pub(crate) fn check_ports(&self, config: &Config) -> anyhow::Result<()> {
+    pub(crate) fn check_ports(&self, config: &Config, command: &str) -> anyhow::Result<()> {
         let mut taken = Vec::new();
         // Kept until all are tried, so that a port given twice is found too.
         let mut held = Vec::new();
@@ -164,7 +164,7 @@ impl System {
         }
         let (ports, are) = if taken.len() == 1 { ("port", "is") } else { ("ports", "are") };
         bail!(
-            "{ports} {} {are} taken: stop what listens there, or move every port with `cargo run -- --port-offset {}`",
+            "{ports} {} {are} taken: stop what listens there, or move every port with `{command} --port-offset {}`",
             taken.join(", "),
             config.port_offset.saturating_add(100)
         )

@@ -48,6 +48,7 @@ pub(crate) struct Play {
     running: Running,
     healthy_for: Duration,
     lock: Lock,
+    command: String,
 }
 
 /// Small enough to be typed.
@@ -62,18 +63,28 @@ fn is_set(name: &str) -> bool {
 }
 
 impl Play {
-    /// Takes the lock of this incident's files.
+    /// Takes the lock of this incident's files. `command` is how the incident was called, without its port offset.
     ///
     /// # Errors
     /// When an incident runs already, or the files cannot be written.
-    pub(crate) fn new(incident: Incident, roll_delay_max_ms: u64, files: &Files) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        incident: Incident,
+        roll_delay_max_ms: u64,
+        files: &Files,
+        command: String,
+    ) -> anyhow::Result<Self> {
         let (seed, level) = (incident.seed, incident.level);
         let lock = files.lock()?;
         let running = Running { seed, level, run: random_seed(), since: 0, viewer: String::new() };
         lock.write(&running)?;
         let setup = incident.setup(roll_delay_max_ms);
         let healthy_for = Duration::from_millis(roll_delay_max_ms) * HEALTHY_FOR;
-        Ok(Self { incident, setup, running, healthy_for, lock })
+        Ok(Self { incident, setup, running, healthy_for, lock, command })
+    }
+
+    /// How the incident was called, without its port offset.
+    pub(crate) fn command(&self) -> &str {
+        &self.command
     }
 
     /// Adds what the incident needs to the settings of the services.

@@ -150,3 +150,15 @@ fn mystery_needs_the_viewer() {
     assert!(refused.stderr.starts_with("error: a mystery needs the trace viewer"), "{}", refused.stderr);
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+#[test]
+fn taken_port_is_reported_with_the_command_that_moves_the_mystery() {
+    let folder = folder();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let offset = taken.local_addr().unwrap().port() - 8107;
+    let args = ["mystery", "--seed", "7", "--level", "2", "--port-offset", &offset.to_string()];
+    let stopped = dice_in(&folder, &args, &[]).finish();
+    let expected = format!("`cargo run -- mystery --seed 7 --level 2 --port-offset {}`\n", offset + 100);
+    assert!(stopped.stderr.ends_with(&expected), "{}", stopped.stderr);
+    std::fs::remove_dir_all(folder).unwrap();
+}
