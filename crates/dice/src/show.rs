@@ -9,7 +9,7 @@ use crate::trace_source::Backend;
 
 /// Shows a trace: what it says in one to three sentences, its waterfall, and the log lines that a file has beside it.
 ///
-/// Dark parts of bars are the critical path: the spans that decided the duration.
+/// Filled parts of bars (█) are the critical path: the spans that decided the duration.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Config {
     /// A file of OTLP/JSON (such as the viewer's download), or a trace id

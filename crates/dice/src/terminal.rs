@@ -59,7 +59,7 @@ pub(crate) fn sentence(text: &str) -> String {
     format!("{}\n", shown(text))
 }
 
-/// The waterfall: dark where a span is on the critical path.
+/// The waterfall: filled where a span is on the critical path.
 pub(crate) fn waterfall(tree: &Tree, report: &Report, style: Style) -> String {
     let first = tree.spans.iter().map(|span| span.start).min().unwrap_or(0);
     let last = tree.spans.iter().map(|span| span.end).max().unwrap_or(0);

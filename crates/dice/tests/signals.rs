@@ -1,7 +1,7 @@
 //! Compares the registry in `signals/` with SIGNALS.md, which is made from it, with the code, and with what the real system emits.
 //!
 //! After a change of the registry `UPDATE_SIGNALS=1 cargo test -p dice --test signals` writes the tables of SIGNALS.md.
-//! `weaver` reads the registry too; it is not run here, because it is in no package registry.
+//! OpenTelemetry's `weaver` reads the registry too; no test runs it.
 #![allow(clippy::unwrap_used)] // a panic is how a test reports
 
 #[path = "common/mod.rs"]

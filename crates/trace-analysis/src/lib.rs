@@ -1,7 +1,7 @@
 //! What a trace says: who waited for whom, which spans decided the duration, what ran at the same time, what failed
 //! and why, and in what another trace differs.
 //!
-//! The crate knows nothing of where spans come from. Its reader makes a [`Span`] of each, a [`Tree`] of all, and then
+//! The crate knows nothing of where spans come from. A caller makes a [`Span`] of each and a [`Tree`] of all, and then
 //!
 //! - a [`Report`]: sentence, critical path, groups, errors ([`critical_path`], [`groups`], [`errors`] one by one),
 //! - or a [`Comparison`] of two trees.
@@ -25,9 +25,9 @@
 //! ```
 //!
 //! Times are whole nanoseconds, since 1970 in spans and segments. Clocks are not corrected. Nothing fails: spans that
-//! cannot be (their own ancestors, twice the same id, without their parent) are put where they do no harm, and
-//! [`Flags`] counts them. No function calls itself, so that a trace of any depth is read; all take time in proportion
-//! to `n log n`.
+//! cannot be (that are their own ancestors, have the id of another, or lack their parent) are put where they do no
+//! harm, and [`Flags`] counts them. No function calls itself, so that a trace of any depth can be read; all take time
+//! in proportion to `n log n`.
 //!
 //! Reading order: `span`, `tree`, `critical_path`, `groups`, `errors`, `words`, `failure` and `sentence`, `report`;
 //! then `matching`, `comparison` and `difference` for two traces.
