@@ -1,4 +1,4 @@
-//! Where the traces of `dice show` and `dice compare` come from: a file, or a backend that is asked for an id.
+//! Where the traces of `dice show` and `dice compare` come from: a file, or a backend that has the trace of an id.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Solves the incidents of `dice mystery` by rules, with what a person has: the traces of the viewer, and `/metrics` of the
-//! services. It knows neither how an incident is made nor where its answer is sealed. So an incident that it solves can be
-//! solved; and [`slowest_span`], which blames the slowest span, shows that guessing does not.
+//! services. It knows neither how an incident is made nor where its answer is sealed. So a person can solve an
+//! incident that it solves; and [`slowest_span`], which blames the slowest span, shows how seldom a guess is right.
 //!
 //! Reading order: `recording.rs` (what is looked at), `facets.rs` (what the rules count), `rules.rs`, `slowest.rs`.
 
