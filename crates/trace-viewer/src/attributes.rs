@@ -1,10 +1,12 @@
 //! OTLP's attributes: pairs of key and value, in the form in which they are stored.
 
-use base64::Engine;
+use std::borrow::Cow;
+
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
-use serde_json::{Value as Json, json};
+use serde::{Serialize, Serializer};
 use smol_str::SmolStr;
 
 /// JavaScript's numbers are exact up to 2^53.
@@ -36,32 +38,34 @@ pub(crate) fn find<'a>(attributes: &'a [Attribute], key: &str) -> Option<&'a Val
     attributes.iter().find(|pair| pair.key == key).map(|pair| &pair.value).filter(|value| **value != Value::Empty)
 }
 
-/// Attributes as a JSON object, for pages.
-pub(crate) fn object(attributes: &[Attribute]) -> Json {
-    Json::Object(attributes.iter().map(|pair| (pair.key.to_string(), plain(&pair.value))).collect())
-}
-
 /// A value as JSON, for pages.
-pub(crate) fn plain(value: &Value) -> Json {
-    match value {
-        Value::Empty => Json::Null,
-        Value::Text(text) => json!(text.as_str()),
-        Value::Bool(flag) => json!(flag),
-        Value::Int(number) if number.unsigned_abs() <= EXACT_IN_JAVASCRIPT => json!(number),
-        Value::Int(number) => json!(number.to_string()),
-        Value::Double(number) if number.is_finite() => json!(number),
-        Value::Double(number) => json!(number.to_string()),
-        Value::Array(values) => values.iter().map(plain).collect(),
-        Value::Map(pairs) => object(pairs),
-        Value::Bytes(bytes) => json!(STANDARD.encode(bytes)),
+pub(crate) struct Plain<'a>(pub(crate) &'a Value);
+
+impl Serialize for Plain<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Empty => serializer.serialize_none(),
+            Value::Text(text) => serializer.serialize_str(text),
+            Value::Bool(flag) => serializer.serialize_bool(*flag),
+            Value::Int(number) if number.unsigned_abs() <= EXACT_IN_JAVASCRIPT => serializer.serialize_i64(*number),
+            Value::Int(number) => serializer.collect_str(number),
+            Value::Double(number) if number.is_finite() => serializer.serialize_f64(*number),
+            Value::Double(number) => serializer.collect_str(number),
+            Value::Array(values) => serializer.collect_seq(values.iter().map(Plain)),
+            Value::Map(pairs) => {
+                serializer.collect_map(pairs.iter().map(|pair| (pair.key.as_str(), Plain(&pair.value))))
+            }
+            Value::Bytes(bytes) => serializer.collect_str(&Base64Display::new(bytes, &STANDARD)),
+        }
     }
 }
 
 /// A value as text.
-pub(crate) fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> Cow<'_, str> {
     match value {
-        Value::Text(text) => text.to_string(),
-        other => plain(other).to_string(),
+        Value::Text(text) => text.as_str().into(),
+        // It fails only where the writer does.
+        other => serde_json::to_string(&Plain(other)).unwrap_or_default().into(),
     }
 }
 

@@ -16,8 +16,8 @@
 //! 5. `app` has the routes of the page and query port: `page` serves the HTML pages; `list`, `view`, `find`,
 //!    `compare_view` and `map` make the JSON that they draw, with names that `short` cuts. `sending` bounds the memory of
 //!    responses.
-//! 6. `query` is Tempo's API: `search` and `traceql` find traces, `tags` lists attributes, `tempo_json` writes JSON as
-//!    Tempo does. `mcp` has tools for language models.
+//! 6. `query` is Tempo's API: `search` and `traceql` find traces, `tags` lists attributes, `trace_json` and
+//!    `trace_protobuf` write whole traces. `mcp` has tools for language models.
 
 mod analysis;
 mod app;
@@ -57,10 +57,10 @@ mod short;
 mod span;
 mod store;
 mod tags;
-mod tempo_json;
 mod texts;
 mod trace;
-mod trace_body;
+mod trace_json;
+mod trace_protobuf;
 mod traceql;
 mod view;
 mod weight;

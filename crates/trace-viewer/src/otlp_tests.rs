@@ -18,7 +18,7 @@ use crate::decode::Decoder;
 use crate::json::to_protobuf;
 use crate::schema::TRACES;
 use crate::store::{Limits, Store};
-use crate::trace_body;
+use crate::{trace_json, trace_protobuf};
 
 const LIMITS: Limits = Limits { spans: 1000, bytes: 10 << 20 };
 
@@ -121,8 +121,9 @@ fn stored(decoder: &mut Decoder, message: &[u8]) -> TracesData {
     let store = Arc::new(Store::new(LIMITS));
     check(message, &TRACES).expect("an OTLP message");
     assert_eq!(decoder.traces(message, &store), Ok(Stored { kept: 1, ..Stored::default() }));
-    let pieces = trace_body::protobuf(&store.latest(1)[0], false).collect::<Vec<_>>();
-    TracesData::decode(pieces.concat().as_slice()).expect("protobuf")
+    let mut sent = Vec::new();
+    trace_protobuf::write(&store.latest(1)[0], false, &mut sent).expect("written");
+    TracesData::decode(sent.as_slice()).expect("protobuf")
 }
 
 proptest! {
@@ -137,6 +138,17 @@ proptest! {
             let from_json = stored(&mut decoder, &to_protobuf(&json, &TRACES).expect("OTLP/JSON"));
             prop_assert_eq!(from_json, from_protobuf);
         }
+    }
+
+    /// The serde support of `opentelemetry-proto` has read what this writes.
+    #[test]
+    fn json_that_is_written_is_otlp(message in message()) {
+        let store = Arc::new(Store::new(LIMITS));
+        prop_assert_eq!(Decoder::default().traces(&message.encode_to_vec(), &store).map(|stored| stored.kept), Ok(1));
+        let mut written = Vec::new();
+        trace_json::otlp(&store.latest(1)[0], &mut written).expect("written");
+        let read: TracesData = serde_json::from_slice(&written).expect("OTLP/JSON");
+        prop_assert_eq!(read.resource_spans, message.resource_spans);
     }
 
     #[test]

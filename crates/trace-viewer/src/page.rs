@@ -20,10 +20,9 @@ use crate::query::{self, QueryError, QueryPool};
 use crate::sending::{Sending, Text};
 use crate::store::Store;
 use crate::trace::Trace;
-use crate::trace_body::{self, Mapping, otlp_json};
 use crate::traceql::Deadline;
 use crate::view::Part;
-use crate::{compare_view, find, glossary, view};
+use crate::{compare_view, find, glossary, trace_json, view};
 
 const LIST: &str = concat!(include_str!("../assets/head.html"), include_str!("../assets/list.html"));
 const TRACE: &str = concat!(include_str!("../assets/head.html"), include_str!("../assets/trace.html"));
@@ -164,7 +163,8 @@ async fn find(
         Some(trace) => Ok(Json(find::find(&trace, &text, deadline)?)),
         None => Ok(Json(json!({"count": 0, "spans": []}))),
     };
-    pool.run(found).await
+    // A value of megabytes is copied.
+    pool.run_alone(found).await
 }
 
 async fn details(
@@ -246,20 +246,13 @@ async fn map_of_one(
 async fn download(
     State(store): State<Arc<Store>>,
     Path(id): Path<String>,
-    pool: Extension<QueryPool>,
     sending: Extension<Sending>,
 ) -> Result<Response, QueryError> {
     let id = TraceId::from_hex(&id).map_err(QueryError::Invalid)?;
     let Some(trace) = store.get(id) else {
         return Ok((axum::http::StatusCode::NOT_FOUND, "no trace with this id is in memory").into_response());
     };
-    let mapping = Mapping { resource: otlp_json, scope: otlp_json, span: otlp_json, event: otlp_json };
-    let write = move |trace: &Trace| {
-        let logs = (!trace.logs.is_empty()).then(|| trace_body::logs_json(trace, "}"));
-        let after = if logs.is_some() { r#","resourceLogs":"# } else { "}" };
-        trace_body::json(trace, mapping, r#"{"resourceSpans":"#, after).chain(logs.into_iter().flatten())
-    };
-    let response = query::send(pool, sending, trace, "application/json", write).await?;
+    let response = query::send(sending, trace, "application/json", |trace, out| Ok(trace_json::otlp(trace, out)?))?;
     let name = format!("attachment; filename=\"trace-{id}.json\"");
     Ok(([(CONTENT_DISPOSITION, name)], response).into_response())
 }

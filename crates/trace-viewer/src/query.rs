@@ -2,6 +2,7 @@
 
 mod pool;
 
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -13,16 +14,18 @@ use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
 use crate::ids::TraceId;
-use crate::sending::Sending;
+use crate::sending::{Sending, Text};
 use crate::store::Store;
-use crate::tempo_json::MAPPING;
 use crate::trace::Trace;
-use crate::{search, tags, trace_body};
+use crate::{search, tags, trace_json, trace_protobuf};
 
 pub(crate) use pool::{QueryError, QueryPool};
 
-/// A trace of so many spans is put together in less time than it takes to hand it to another thread.
-const SMALL_TRACE: usize = 100;
+/// A trace of so many bytes, about a hundred spans, is written in less time than it takes to hand it to another thread.
+const SMALL_TRACE: usize = 64 << 10;
+
+/// What a thread that writes a trace takes.
+const THREAD_BYTES: usize = 256 << 10;
 
 /// The query API, the probes and the metrics.
 pub(crate) fn routes() -> Router<Arc<Store>> {
@@ -47,7 +50,6 @@ pub(crate) fn routes() -> Router<Arc<Store>> {
 async fn trace_v1(
     State(store): State<Arc<Store>>,
     Path(id): Path<String>,
-    pool: Extension<QueryPool>,
     sending: Extension<Sending>,
     headers: HeaderMap,
 ) -> Result<Response, QueryError> {
@@ -55,26 +57,22 @@ async fn trace_v1(
         return Ok(StatusCode::NOT_FOUND.into_response());
     };
     if accepts_protobuf(&headers) {
-        return send(pool, sending, trace, PROTOBUF, |trace| trace_body::protobuf(trace, false)).await;
+        return send(sending, trace, PROTOBUF, |trace, out| trace_protobuf::write(trace, false, out));
     }
-    send(pool, sending, trace, JSON, |trace| trace_body::json(trace, MAPPING, r#"{"batches":"#, "}")).await
+    send(sending, trace, JSON, |trace, out| Ok(trace_json::version_1(trace, out)?))
 }
 
 /// Responds with `tempopb.TraceByIDResponse`, whose field 1 is a `tempopb.Trace`: the same as OTLP's `TracesData`.
 async fn trace_v2(
     State(store): State<Arc<Store>>,
     Path(id): Path<String>,
-    pool: Extension<QueryPool>,
     sending: Extension<Sending>,
     headers: HeaderMap,
 ) -> Result<Response, QueryError> {
     let found = store.get(TraceId::from_hex(&id).map_err(QueryError::Invalid)?);
     match (found, accepts_protobuf(&headers)) {
-        (Some(trace), true) => send(pool, sending, trace, PROTOBUF, |trace| trace_body::protobuf(trace, true)).await,
-        (Some(trace), false) => {
-            let (before, after) = (r#"{"trace":{"resourceSpans":"#, r#"},"metrics":{}}"#);
-            send(pool, sending, trace, JSON, move |trace| trace_body::json(trace, MAPPING, before, after)).await
-        }
+        (Some(trace), true) => send(sending, trace, PROTOBUF, |trace, out| trace_protobuf::write(trace, true, out)),
+        (Some(trace), false) => send(sending, trace, JSON, |trace, out| Ok(trace_json::version_2(trace, out)?)),
         (None, true) => Ok(([(CONTENT_TYPE, PROTOBUF)], [0x0a, 0].as_slice()).into_response()),
         (None, false) => Ok(Json(json!({"trace": {}, "metrics": {}})).into_response()),
     }
@@ -89,21 +87,22 @@ fn accepts_protobuf(headers: &HeaderMap) -> bool {
 }
 
 /// Responds with a whole trace, which is written by `write`.
-pub(crate) async fn send<I: Iterator<Item = Vec<u8>> + Send + 'static>(
-    Extension(pool): Extension<QueryPool>,
+pub(crate) fn send(
     Extension(sending): Extension<Sending>,
     trace: Arc<Trace>,
     content_type: &'static str,
-    write: impl FnOnce(&Trace) -> I + Send + 'static,
+    write: impl FnOnce(&Trace, &mut dyn Write) -> io::Result<()> + Send + 'static,
 ) -> Result<Response, QueryError> {
-    // A piece has at least one span; in JSON a character can take six bytes.
-    let share = sending.share(trace.bytes + 8 * trace.largest)?;
-    // A small one does not wait for queries that cost more.
-    let pieces = match trace.spans.len() {
-        ..=SMALL_TRACE => write(&trace),
-        _ => pool.run(move |_| Ok(write(&trace))).await?,
-    };
-    Ok(([(CONTENT_TYPE, content_type)], Sending::body(pieces, share)).into_response())
+    let head = [(CONTENT_TYPE, content_type)];
+    let bytes = trace.bytes + trace.origins.iter().map(|origin| origin.bytes()).sum::<usize>();
+    if bytes <= SMALL_TRACE {
+        let mut text = Text::new(&sending);
+        text.fill(|out| write(&trace, out))?;
+        return Ok((head, text).into_response());
+    }
+    // As a message in protobuf a span takes its memory twice more.
+    let share = sending.share(bytes + 2 * trace.largest + THREAD_BYTES)?;
+    Ok((head, Sending::body(move |out| write(&trace, out), share)).into_response())
 }
 
 /// Grafana sends queries such as `{} | rate()` here.

@@ -1,12 +1,12 @@
 //! `/api/search`: which traces match tags or a query.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use axum::extract::{Extension, Query as Parameters, State};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::{Value as Json, json};
 
 use crate::by_start::{NewestFirst, Services};
 use crate::query::{QueryError, QueryPool};
@@ -14,7 +14,7 @@ use crate::sending::{Full, Sending, Text, too_long};
 use crate::span::StoredSpan;
 use crate::store::Store;
 use crate::trace::Trace;
-use crate::traceql::{self, Deadline, Field, Intrinsic, Query, Scope, SpanSet, TimedOut, TraceContext};
+use crate::traceql::{self, Deadline, Field, Intrinsic, Query, Scope, SpanSet, TimedOut, TraceContext, Value};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -131,9 +131,12 @@ impl Search {
             if service.is_some_and(|service| !has(service)) || found.contains(&trace.id) {
                 continue;
             }
-            if let Some(result) = self.result(&trace, deadline)? {
+            let context = TraceContext::new(&trace);
+            if let Some(matching) = self.matching(&context, deadline)? {
+                let spans = self.query.as_ref().zip(matching);
+                let spans = spans.map(|(query, spans)| self.found_spans(query, &context, spans));
                 out.push(if found.is_empty() { "" } else { "," })?;
-                out.json(&result).map_err(|full| match full {
+                out.json(&TraceResult::new(&context, spans.as_ref())).map_err(|full| match full {
                     Full::Busy => full.into(),
                     Full::TooLong => QueryError::Invalid(format!("{}: use a smaller limit or spss", too_long())),
                 })?;
@@ -146,60 +149,133 @@ impl Search {
         Ok(out.push(&format!(r#"],"metrics":{{"inspectedTraces":{inspected}}}}}"#))?)
     }
 
-    /// What the response says of `trace`, if it matches.
-    fn result(&self, trace: &Trace, deadline: &Deadline) -> Result<Option<Json>, TimedOut> {
-        let context = TraceContext::new(trace);
+    /// The spans that the query finds, if the trace matches; none without a query.
+    fn matching<'a>(
+        &self,
+        context: &TraceContext<'a>,
+        deadline: &Deadline,
+    ) -> Result<Option<Option<SpanSet<'a>>>, TimedOut> {
         let duration = context.duration;
-        if !self.range.includes(trace.start(), duration) || duration < self.min_duration || duration > self.max_duration
+        if !self.range.includes(context.trace.start(), duration)
+            || duration < self.min_duration
+            || duration > self.max_duration
         {
             return Ok(None);
         }
         for (field, value) in &self.tags {
-            if !has_tag(&context, field, value, deadline)? {
+            if !has_tag(context, field, value, deadline)? {
                 return Ok(None);
             }
         }
-        let found = match &self.query {
-            None => None,
-            Some(query) => match query.run(&context, deadline)? {
-                None => return Ok(None),
-                Some(found) => Some((query, found)),
-            },
-        };
-        let mut result = json!({
-            "traceID": trace.id.to_string(),
-            "rootServiceName": if context.has_root { context.root_service } else { NO_ROOT },
-        });
-        if !context.root_name.is_empty() {
-            result["rootTraceName"] = json!(context.root_name);
+        match &self.query {
+            None => Ok(Some(None)),
+            Some(query) => Ok(query.run(context, deadline)?.map(Some)),
         }
-        result["startTimeUnixNano"] = json!(trace.start().to_string());
-        // The mapping of protobuf leaves out what is 0.
-        if duration >= 1_000_000 {
-            result["durationMs"] = json!(u32::try_from(duration / 1_000_000).unwrap_or(u32::MAX));
-        }
-        if let Some((query, found)) = found {
-            let set = self.span_set(query, &context, &found);
-            result["spanSets"] = json!([set]);
-            result["spanSet"] = set;
-            result["serviceStats"] = service_stats(trace);
-        }
-        Ok(Some(result))
     }
 
-    fn span_set(&self, query: &Query, context: &TraceContext<'_>, found: &SpanSet<'_>) -> Json {
+    fn found_spans<'a>(&self, query: &'a Query, context: &TraceContext<'a>, found: SpanSet<'a>) -> FoundSpans<'a> {
         let shown = found.spans.iter().take(self.spans_per_set);
-        let mut set = json!({
-            "spans": shown.map(|span| found_span(query, context, span)).collect::<Json>(),
-            "matched": found.spans.len(),
-        });
-        let results = found.attributes.iter();
-        let results: Vec<Json> =
-            results.filter_map(|(key, value)| Some(json!({"key": key, "value": value.json()?}))).collect();
-        if !results.is_empty() {
-            set["attributes"] = results.into();
+        let results = found.attributes.into_iter().filter(|(_, value)| *value != Value::Nil);
+        FoundSpans {
+            spans: shown.map(|span| FoundSpan::new(query, context, span)).collect(),
+            matched: found.spans.len(),
+            attributes: results.map(|(key, value)| Pair { key: key.into(), value }).collect(),
         }
-        set
+    }
+}
+
+/// A trace in a response. The mapping of protobuf leaves out what is empty or 0.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TraceResult<'a> {
+    #[serde(rename = "traceID")]
+    trace_id: String,
+    root_service_name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    root_trace_name: &'a str,
+    start_time_unix_nano: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    duration_ms: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span_sets: Option<[&'a FoundSpans<'a>; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span_set: Option<&'a FoundSpans<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_stats: Option<BTreeMap<&'a str, ServiceStats>>,
+}
+
+impl<'a> TraceResult<'a> {
+    fn new(context: &'a TraceContext<'a>, spans: Option<&'a FoundSpans<'a>>) -> Self {
+        Self {
+            trace_id: context.trace.id.to_string(),
+            root_service_name: if context.has_root { context.root_service } else { NO_ROOT },
+            root_trace_name: context.root_name,
+            start_time_unix_nano: context.trace.start().to_string(),
+            duration_ms: u32::try_from(context.duration / 1_000_000).unwrap_or(u32::MAX),
+            span_sets: spans.map(|spans| [spans]),
+            span_set: spans,
+            service_stats: spans.map(|_| service_stats(context.trace)),
+        }
+    }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// The spans that matched, with the results of aggregates.
+#[derive(Serialize)]
+struct FoundSpans<'a> {
+    spans: Vec<FoundSpan<'a>>,
+    matched: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attributes: Vec<Pair<'a>>,
+}
+
+/// A span that matched, with the fields in the query.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FoundSpan<'a> {
+    #[serde(rename = "spanID")]
+    span_id: String,
+    start_time_unix_nano: String,
+    duration_nanos: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attributes: Vec<Pair<'a>>,
+}
+
+#[derive(Serialize)]
+struct Pair<'a> {
+    key: Cow<'a, str>,
+    value: Value<'a>,
+}
+
+impl<'a> FoundSpan<'a> {
+    fn new(query: &'a Query, context: &TraceContext<'a>, span: &'a StoredSpan) -> Self {
+        let shown = query.fields.iter().filter(|field| match field {
+            Field::Attribute(..) => true,
+            // In the trace or the span already; Tempo leaves out the same.
+            Field::Intrinsic(intrinsic) => !matches!(
+                intrinsic,
+                Intrinsic::Name
+                    | Intrinsic::Duration
+                    | Intrinsic::TraceDuration
+                    | Intrinsic::RootName
+                    | Intrinsic::RootServiceName
+                    | Intrinsic::TraceId
+                    | Intrinsic::SpanId
+            ),
+        });
+        let attributes = shown.map(|field| Pair { key: field.key().into(), value: field.value(context, span) });
+        Self {
+            span_id: span.id.to_string(),
+            start_time_unix_nano: span.start().to_string(),
+            duration_nanos: (span.end() - span.start()).to_string(),
+            name: query.fields.contains(&Field::Intrinsic(Intrinsic::Name)).then(|| span.name()),
+            attributes: attributes.filter(|pair| pair.value != Value::Nil).collect(),
+        }
     }
 }
 
@@ -233,39 +309,7 @@ pub(crate) fn given<'a>(parameters: &'a [(String, String)], name: &str) -> Optio
     found.map(|(_, value)| value.as_str())
 }
 
-/// A span that matched, with the fields in the query.
-fn found_span(query: &Query, context: &TraceContext<'_>, span: &StoredSpan) -> Json {
-    let mut found = json!({
-        "spanID": span.id.to_string(),
-        "startTimeUnixNano": span.start().to_string(),
-        "durationNanos": (span.end() - span.start()).to_string(),
-    });
-    if query.fields.contains(&Field::Intrinsic(Intrinsic::Name)) {
-        found["name"] = span.name().into();
-    }
-    let shown = query.fields.iter().filter(|field| match field {
-        Field::Attribute(..) => true,
-        // In the trace or the span already; Tempo leaves out the same.
-        Field::Intrinsic(intrinsic) => !matches!(
-            intrinsic,
-            Intrinsic::Name
-                | Intrinsic::Duration
-                | Intrinsic::TraceDuration
-                | Intrinsic::RootName
-                | Intrinsic::RootServiceName
-                | Intrinsic::TraceId
-                | Intrinsic::SpanId
-        ),
-    });
-    let attribute = |field: &Field| Some(json!({"key": field.key(), "value": field.value(context, span).json()?}));
-    let attributes: Vec<Json> = shown.filter_map(attribute).collect();
-    if !attributes.is_empty() {
-        found["attributes"] = attributes.into();
-    }
-    found
-}
-
-fn service_stats(trace: &Trace) -> Json {
+fn service_stats(trace: &Trace) -> BTreeMap<&str, ServiceStats> {
     let mut services = BTreeMap::<&str, ServiceStats>::new();
     for span in trace.spans.values() {
         let stats = services.entry(span.service()).or_default();
@@ -274,7 +318,7 @@ fn service_stats(trace: &Trace) -> Json {
             *stats.error_count.get_or_insert(0) += 1;
         }
     }
-    json!(services)
+    services
 }
 
 /// Whether a span or its resource has the attribute. `name`, `status` and `error` count as attributes of the span.
@@ -285,7 +329,7 @@ fn has_tag(context: &TraceContext<'_>, field: &Field, value: &str, deadline: &De
             "name" => span.name() == value,
             "status" => traceql::status(span) == value,
             "error" if value == "true" => span.failed(),
-            _ => field.value(context, span).texts().any(|text| text == value),
+            _ => field.value(context, span).typed_texts().any(|(_, text)| text == value),
         };
         if found {
             return Ok(true);

@@ -1,11 +1,11 @@
 //! Responses while they are made and sent: their memory together is bounded, however many processors make them, and also
 //! when clients read slowly or not at all.
 //!
-//! A text counts from its first byte on until it has been sent. The spans of a trace are written piece by piece as the
-//! client reads; that counts with the size of the trace, which the store may drop meanwhile, and of its largest piece.
+//! A text counts from its first byte on until it has been sent. A large trace is written piece by piece as the client
+//! reads; that counts with the size of the trace, which the store may drop meanwhile.
 
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, BufWriter, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,13 +19,16 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// What all responses that are being made or sent may take, in bytes. A larger one is sent when no other is.
 const MOST_BYTES: usize = 12 << 20;
 
 /// Smaller responses are always sent; the number of connections bounds them.
 const SMALL: usize = 16 << 10;
+
+/// A body that is written while it is read waits with so many bytes for its reader.
+const PIECE: usize = 32 << 10;
 
 /// The longest text.
 pub(crate) const LONGEST_TEXT: usize = 8 << 20;
@@ -75,9 +78,37 @@ impl Sending {
         self.0.clone().try_acquire_many_owned(bytes.min(MOST_BYTES) as u32).map_err(|_| Full::Busy)
     }
 
-    /// A body that is made while it is read.
-    pub(crate) fn body(pieces: impl Iterator<Item = Vec<u8>> + Send + 'static, share: OwnedSemaphorePermit) -> Body {
-        Body::new(Pieces { pieces: Box::new(pieces.map(Bytes::from)), left: None, _share: Some(share) })
+    /// A body that is written, on a thread of its own, while it is read.
+    pub(crate) fn body(
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
+        share: OwnedSemaphorePermit,
+    ) -> Body {
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::task::spawn_blocking(move || {
+            let mut out = BufWriter::with_capacity(PIECE, Pieces(sender));
+            // It fails where the client has left; there is nobody to tell.
+            let _ = write(&mut out).and_then(|()| out.flush());
+        });
+        let next = async |(mut receiver, share): (mpsc::Receiver<Bytes>, OwnedSemaphorePermit)| {
+            receiver.recv().await.map(|piece| (Ok::<_, Infallible>(piece), (receiver, share)))
+        };
+        Body::from_stream(futures::stream::unfold((receiver, share), next))
+    }
+}
+
+/// Writes into a body that is being read.
+struct Pieces(mpsc::Sender<Bytes>);
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let piece = Bytes::copy_from_slice(&bytes[..bytes.len().min(PIECE)]);
+        let length = piece.len();
+        self.0.blocking_send(piece).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -109,8 +140,15 @@ impl Text {
     /// # Errors
     /// There is no memory for it.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Full> {
-        let written = serde_json::to_writer(&mut *self, value);
-        written.map_err(|_| self.full.unwrap_or(Full::TooLong))
+        self.fill(|out| Ok(serde_json::to_writer(out, value)?))
+    }
+
+    /// Writes what `write` writes.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub(crate) fn fill(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Full> {
+        write(self).map_err(|_| self.full.unwrap_or(Full::TooLong))
     }
 
     /// Writes an object, and in it a list whose items are written one by one: as one value it would take many times the
@@ -160,7 +198,7 @@ impl Text {
     }
 }
 
-impl io::Write for Text {
+impl Write for Text {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.reserve(bytes.len()).map_err(|_| io::ErrorKind::OutOfMemory)?;
         self.bytes.extend_from_slice(bytes);
@@ -174,9 +212,7 @@ impl io::Write for Text {
 
 impl IntoResponse for Text {
     fn into_response(self) -> Response {
-        let left = Some(self.bytes.len() as u64);
-        let pieces = Box::new(std::iter::once(Bytes::from(self.bytes)));
-        let body = Body::new(Pieces { pieces, left, _share: self.share });
+        let body = Body::new(Whole { bytes: Some(Bytes::from(self.bytes)), _share: self.share });
         let mut response = ([(CONTENT_TYPE, "application/json")], body).into_response();
         response.extensions_mut().insert(Counted);
         response
@@ -197,33 +233,26 @@ pub(crate) fn bounded(routes: Router, sending: Sending) -> Router {
         };
         // It is there already, so this does not wait.
         let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else { return Full::Busy.into_response() };
-        let body = Pieces { pieces: Box::new(std::iter::once(body)), left: Some(size), _share: share };
-        Response::from_parts(parts, Body::new(body))
+        Response::from_parts(parts, Body::new(Whole { bytes: Some(body), _share: share }))
     }))
 }
 
-/// A body in pieces, with its share of the memory.
-struct Pieces {
-    pieces: Box<dyn Iterator<Item = Bytes> + Send>,
-    /// The size of what follows, if it is known.
-    left: Option<u64>,
+/// A body, with its share of the memory.
+struct Whole {
+    bytes: Option<Bytes>,
     _share: Option<OwnedSemaphorePermit>,
 }
 
-impl HttpBody for Pieces {
+impl HttpBody for Whole {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let piece = self.pieces.next();
-        if let (Some(left), Some(piece)) = (&mut self.left, &piece) {
-            *left -= piece.len() as u64;
-        }
-        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.left.map(SizeHint::with_exact).unwrap_or_default()
+        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
     }
 }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
-use opentelemetry_proto::tonic::logs::v1::{LogRecord as OtlpLogRecord, SeverityNumber};
+use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 use opentelemetry_proto::tonic::resource::v1::Resource as OtlpResource;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
@@ -289,20 +289,6 @@ impl Scope {
 }
 
 impl LogRecord {
-    /// The record as OTLP has it.
-    pub(crate) fn to_otlp(&self, trace: TraceId) -> OtlpLogRecord {
-        OtlpLogRecord {
-            time_unix_nano: self.time,
-            severity_number: self.severity.into(),
-            severity_text: self.severity_text.to_string(),
-            body: (self.body != Value::Empty).then(|| self.body.to_otlp()),
-            attributes: attributes::to_otlp(&self.attributes),
-            trace_id: trace.to_bytes().to_vec(),
-            span_id: self.span.map(|id| id.to_bytes().to_vec()).unwrap_or_default(),
-            ..OtlpLogRecord::default()
-        }
-    }
-
     /// The severity's text, or if it has none, the name of its number: `ERROR` for 17 to 20.
     pub(crate) fn level(&self) -> String {
         if !self.severity_text.is_empty() {

@@ -143,12 +143,15 @@ fn typed(
     let mut bytes = 0;
     for_each_span(store, parameters, deadline, |context, span| {
         for (kind, text) in field.value(context, span).typed_texts() {
+            if values.len() >= MOST_ITEMS || bytes >= MOST_BYTES {
+                return false;
+            }
             let length = text.len();
-            if !text.is_empty() && values.insert((kind, text)) {
+            if !text.is_empty() && values.insert((kind, text.into_owned())) {
                 bytes += length;
             }
         }
-        values.len() < MOST_ITEMS && bytes < MOST_BYTES
+        true
     })?;
     Ok(values)
 }

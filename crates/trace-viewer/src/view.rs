@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::analysis::{report, settled, tree};
-use crate::attributes::{Attribute, plain};
+use crate::attributes::{self, Attribute, Plain};
 use crate::ids::{SpanId, TraceId};
 use crate::list::summary;
 use crate::map;
@@ -194,10 +194,10 @@ pub(crate) fn callee<'a>(
 /// What is stored of one span, as much as a page can show.
 pub(crate) fn details(trace: &Trace, span: &StoredSpan) -> Value {
     let (start, left) = (trace.start(), Cell::new(MOST_IN_DETAILS));
-    let (cut, pairs) = (|value| cut(value, &left), |attributes| pairs(attributes, &left));
+    let (plain, pairs) = (|value| plain(value, &left), |attributes| pairs(attributes, &left));
     let since = |nanos: u64| (i128::from(nanos) - i128::from(start)) as f64;
     let events = span.events().iter().take(MOST_LISTED).map(|event| {
-        let name = cut(event.name.as_str().into());
+        let name = cut(&event.name, &left).unwrap_or_else(|| event.name.to_string());
         json!({"at": since(event.time), "name": name, "attributes": pairs(&event.attributes)})
     });
     let links =
@@ -212,7 +212,7 @@ pub(crate) fn details(trace: &Trace, span: &StoredSpan) -> Value {
         json!({
             "at": since(line.time),
             "level": line.level(),
-            "message": cut(plain(&line.body)),
+            "message": plain(&line.body),
             "attributes": pairs(&line.attributes),
         })
     });
@@ -239,7 +239,7 @@ pub(crate) fn details(trace: &Trace, span: &StoredSpan) -> Value {
 /// Attributes as a JSON object: the first ones, and how many more there are.
 fn pairs(attributes: &[Attribute], left: &Cell<usize>) -> Value {
     let shown = &attributes[..attributes.len().min(MOST_LISTED)];
-    let pair = |pair: &Attribute| (short(&pair.key).into_owned(), cut(plain(&pair.value), left));
+    let pair = |pair: &Attribute| (short(&pair.key).into_owned(), plain(&pair.value, left));
     let mut object: Map<String, Value> = shown.iter().map(pair).collect();
     if attributes.len() > shown.len() {
         object.insert("…".to_owned(), format!("{} more attributes", attributes.len() - shown.len()).into());
@@ -247,19 +247,22 @@ fn pairs(attributes: &[Attribute], left: &Cell<usize>) -> Value {
     Value::Object(object)
 }
 
-/// The beginning of a value that is too long for the page, or for what is `left` for others.
-fn cut(value: Value, left: &Cell<usize>) -> Value {
-    let text = match &value {
-        Value::String(text) => text.clone(),
-        Value::Array(_) | Value::Object(_) => value.to_string(),
-        _ => return value,
-    };
+/// A value; of one that is too long, the beginning of its text.
+fn plain(value: &attributes::Value, left: &Cell<usize>) -> Value {
+    let text = attributes::text(value);
+    match (cut(&text, left), value) {
+        (Some(beginning), _) => beginning.into(),
+        (None, attributes::Value::Text(_)) => text.into(),
+        (None, value) => json!(Plain(value)),
+    }
+}
+
+/// The beginning of a text that is too long for the page, or for what is `left` for others.
+fn cut(text: &str, left: &Cell<usize>) -> Option<String> {
     let most = MOST_CHARACTERS.min(left.get());
     left.set(left.get() - text.len().min(most));
-    match text.char_indices().nth(most) {
-        Some((at, _)) => format!("{} … and {} more bytes", &text[..at], text.len() - at).into(),
-        None => value,
-    }
+    let (at, _) = text.char_indices().nth(most)?;
+    Some(format!("{} … and {} more bytes", &text[..at], text.len() - at))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -57,7 +57,7 @@ impl Deadline {
 
 /// What all spans of a trace share, found once for each trace.
 pub(crate) struct TraceContext<'a> {
-    trace: &'a Trace,
+    pub(crate) trace: &'a Trace,
     pub(super) trace_id: String,
     pub(crate) duration: u64,
     pub(crate) has_root: bool,

@@ -1,5 +1,7 @@
 //! What a condition can compare: attributes and intrinsics of a span.
 
+use std::borrow::Cow;
+
 use super::evaluate::TraceContext;
 use super::{Value, parse};
 use crate::attributes::{self, Attribute};
@@ -167,16 +169,13 @@ fn each<'a>(values: impl Iterator<Item = Value<'a>>) -> Value<'a> {
 }
 
 /// Maps and bytes have no type in TraceQL.
-fn value(value: &attributes::Value) -> Value<'_> {
+pub(super) fn value(value: &attributes::Value) -> Value<'_> {
     match value {
         attributes::Value::Text(text) => Value::text(text),
         attributes::Value::Bool(flag) => Value::Flag(*flag),
         attributes::Value::Int(number) => Value::Integer(*number),
         attributes::Value::Double(number) => Value::Float(*number),
-        attributes::Value::Array(items) => {
-            let items = items.iter().filter(|item| !matches!(item, attributes::Value::Array(_)));
-            Value::List(items.map(self::value).collect())
-        }
+        attributes::Value::Array(items) => Value::List(Cow::Borrowed(items)),
         attributes::Value::Map(_) | attributes::Value::Bytes(_) | attributes::Value::Empty => Value::Nil,
     }
 }

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use serde_json::{Value as Json, json};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 
-use super::{Arithmetic, Comparison};
+use super::{Arithmetic, Comparison, field};
+use crate::attributes;
 
 /// A value in a query, or of a span's field.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,9 +24,8 @@ pub(crate) enum Value<'a> {
     Status(&'static str),
     /// A kind as TraceQL writes it.
     Kind(&'static str),
-    /// The items of an attribute that is a list. `!=` and `!~` hold if they hold for all items, the others if they
-    /// hold for one.
-    List(Vec<Value<'a>>),
+    /// An attribute that is a list. `!=` and `!~` hold if they hold for all items, the others if they hold for one.
+    List(Cow<'a, [attributes::Value]>),
     /// One value for each event or link. A comparison holds if it holds for one.
     Each(Vec<Value<'a>>),
 }
@@ -38,10 +39,12 @@ impl<'a> Value<'a> {
     pub(super) fn compare(&self, comparison: Comparison, other: &Self) -> bool {
         let for_all = comparison == Comparison::NotEqual;
         match (self, other) {
-            (Self::List(items), other) if for_all => items.iter().all(|item| item.compare(comparison, other)),
-            (one, Self::List(items)) if for_all => items.iter().all(|item| one.compare(comparison, item)),
-            (Self::List(items) | Self::Each(items), other) => items.iter().any(|item| item.compare(comparison, other)),
-            (one, Self::List(items) | Self::Each(items)) => items.iter().any(|item| one.compare(comparison, item)),
+            (Self::List(list), other) if for_all => items(list).all(|item| item.compare(comparison, other)),
+            (one, Self::List(list)) if for_all => items(list).all(|item| one.compare(comparison, &item)),
+            (Self::List(list), other) => items(list).any(|item| item.compare(comparison, other)),
+            (one, Self::List(list)) => items(list).any(|item| one.compare(comparison, &item)),
+            (Self::Each(values), other) => values.iter().any(|value| value.compare(comparison, other)),
+            (one, Self::Each(values)) => values.iter().any(|value| one.compare(comparison, value)),
             (Self::Text(a), Self::Text(b)) => comparison.holds(Some(a.cmp(b))),
             (Self::Flag(a), Self::Flag(b)) => comparison.holds(Some(a.cmp(b))),
             (Self::Status(a), Self::Status(b)) | (Self::Kind(a), Self::Kind(b)) => comparison.holds(Some(a.cmp(b))),
@@ -56,8 +59,9 @@ impl<'a> Value<'a> {
     pub(super) fn matches(&self, test: &impl Fn(&str) -> bool, wanted: bool) -> bool {
         match self {
             Self::Text(text) => test(text) == wanted,
-            Self::List(items) if !wanted => items.iter().all(|item| item.matches(test, wanted)),
-            Self::List(items) | Self::Each(items) => items.iter().any(|item| item.matches(test, wanted)),
+            Self::List(list) if !wanted => items(list).all(|item| item.matches(test, wanted)),
+            Self::List(list) => items(list).any(|item| item.matches(test, wanted)),
+            Self::Each(values) => values.iter().any(|value| value.matches(test, wanted)),
             _ => false,
         }
     }
@@ -132,7 +136,6 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn owned(self) -> Value<'static> {
-        let all = |items: Vec<Self>| items.into_iter().map(Self::owned).collect();
         match self {
             Self::Nil => Value::Nil,
             Self::Integer(number) => Value::Integer(number),
@@ -142,47 +145,73 @@ impl<'a> Value<'a> {
             Self::Duration(nanos) => Value::Duration(nanos),
             Self::Status(name) => Value::Status(name),
             Self::Kind(name) => Value::Kind(name),
-            Self::List(items) => Value::List(all(items)),
-            Self::Each(items) => Value::Each(all(items)),
+            Self::List(list) => Value::List(list.into_owned().into()),
+            Self::Each(values) => Value::Each(values.into_iter().map(Self::owned).collect()),
         }
     }
 
-    /// The value, or those of a list, as text; none of maps, bytes and durations.
-    pub(crate) fn texts(&self) -> impl Iterator<Item = String> {
-        self.typed_texts().into_iter().map(|(_, text)| text)
-    }
-
-    /// Each with TraceQL's name of its type.
-    pub(crate) fn typed_texts(&self) -> Vec<(&'static str, String)> {
+    /// The value, or those of a list, as text, each with TraceQL's name of its type; none of maps, bytes and durations.
+    pub(crate) fn typed_texts(&self) -> Box<dyn Iterator<Item = (&'static str, Cow<'_, str>)> + '_> {
         match self {
-            Self::Nil | Self::Duration(_) => Vec::new(),
-            Self::Integer(number) => vec![("int", number.to_string())],
-            Self::Float(number) => vec![("float", number.to_string())],
-            Self::Text(text) => vec![("string", text.clone().into_owned())],
-            Self::Flag(flag) => vec![("bool", flag.to_string())],
-            Self::Status(name) | Self::Kind(name) => vec![("keyword", (*name).to_owned())],
-            Self::List(items) | Self::Each(items) => items.iter().flat_map(Self::typed_texts).collect(),
+            Self::List(list) => Box::new(items(list).filter_map(Value::typed_text)),
+            Self::Each(values) => Box::new(values.iter().flat_map(Self::typed_texts)),
+            one => Box::new(one.borrowed().typed_text().into_iter()),
         }
     }
 
-    /// As a value of an attribute in Tempo's JSON; none where the span lacks the field.
-    pub(crate) fn json(&self) -> Option<Json> {
+    fn typed_text(self) -> Option<(&'static str, Cow<'a, str>)> {
         Some(match self {
-            Self::Nil => return None,
-            Self::Integer(number) => json!({"intValue": number.to_string()}),
-            Self::Float(number) if number.is_finite() => json!({"doubleValue": number}),
-            Self::Float(number) => {
-                json!({"doubleValue": if number.is_nan() { "NaN" } else if *number > 0.0 { "Infinity" } else { "-Infinity" }})
-            }
-            Self::Text(text) => json!({"stringValue": text}),
-            Self::Flag(flag) => json!({"boolValue": flag}),
-            Self::Duration(nanos) => json!({"stringValue": go_duration(*nanos)}),
-            Self::Status(name) | Self::Kind(name) => json!({"stringValue": name}),
-            Self::Each(items) if items.len() == 1 => return items[0].json(),
-            Self::List(items) | Self::Each(items) => {
-                json!({"arrayValue": {"values": items.iter().filter_map(Self::json).collect::<Json>()}})
-            }
+            Self::Nil | Self::Duration(_) | Self::List(_) | Self::Each(_) => return None,
+            Self::Integer(number) => ("int", number.to_string().into()),
+            Self::Float(number) => ("float", number.to_string().into()),
+            Self::Text(text) => ("string", text),
+            Self::Flag(flag) => ("bool", flag.to_string().into()),
+            Self::Status(name) | Self::Kind(name) => ("keyword", name.into()),
         })
+    }
+}
+
+/// The items of a list that are no lists themselves; made one by one, as there may be half a million.
+fn items(list: &[attributes::Value]) -> impl Iterator<Item = Value<'_>> {
+    list.iter().filter(|item| !matches!(item, attributes::Value::Array(_))).map(field::value)
+}
+
+/// As a value of an attribute in Tempo's JSON.
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = match self {
+            Self::Each(values) if values.len() == 1 => return values[0].serialize(serializer),
+            _ => serializer.serialize_map(None)?,
+        };
+        match self {
+            Self::Nil => {}
+            Self::Integer(number) => map.serialize_entry("intValue", &number.to_string())?,
+            Self::Float(number) if number.is_finite() => map.serialize_entry("doubleValue", number)?,
+            Self::Float(number) if number.is_nan() => map.serialize_entry("doubleValue", "NaN")?,
+            Self::Float(number) => {
+                map.serialize_entry("doubleValue", if *number > 0.0 { "Infinity" } else { "-Infinity" })?;
+            }
+            Self::Text(text) => map.serialize_entry("stringValue", text)?,
+            Self::Flag(flag) => map.serialize_entry("boolValue", flag)?,
+            Self::Duration(nanos) => map.serialize_entry("stringValue", &go_duration(*nanos))?,
+            Self::Status(name) | Self::Kind(name) => map.serialize_entry("stringValue", name)?,
+            Self::List(list) => map.serialize_entry("arrayValue", &ArrayValue { values: Items(list) })?,
+            Self::Each(values) => map.serialize_entry("arrayValue", &ArrayValue { values })?,
+        }
+        map.end()
+    }
+}
+
+#[derive(Serialize)]
+struct ArrayValue<T> {
+    values: T,
+}
+
+struct Items<'a>(&'a [attributes::Value]);
+
+impl Serialize for Items<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(items(self.0).filter(|item| *item != Value::Nil))
     }
 }
 

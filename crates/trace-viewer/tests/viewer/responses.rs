@@ -66,6 +66,7 @@ fn texts_that_grow_sixfold_in_json_stay_within_the_memory() {
         format!("/view/traces/{trace}"),
         format!("/view/traces/{trace}/spans/0000000000000001"),
         format!("/view/traces/{trace}/otlp.json"),
+        format!("/view/compare/{trace}/{trace}"),
         "/view/traces".to_owned(),
         "/view/map".to_owned(),
     ];
@@ -80,6 +81,55 @@ fn texts_that_grow_sixfold_in_json_stay_within_the_memory() {
     });
     for path in &paths {
         assert_eq!(viewer.get(path).status(), 200, "{path}");
+    }
+    if let Some(most) = viewer.memory() {
+        assert!(most < 2 * MAX_BYTES + BESIDE, "{} MiB", most >> 20);
+    }
+}
+
+/// An attribute `k`, as a field of a span.
+fn attribute(value: &[u8]) -> Vec<u8> {
+    field(9, &[field(1, b"k"), field(2, value)].concat())
+}
+
+#[test]
+fn values_of_many_small_items_stay_within_the_memory() {
+    let viewer = Viewer::start(&[&format!("--max-bytes={}", 2 * MAX_BYTES)]);
+    // A value in OTLP has few bytes; as a value in JSON it has hundreds.
+    let items = |count: usize| -> Vec<u8> {
+        (0..count).flat_map(|i| field(1, &field(1, format!("{i:x}").as_bytes()))).collect()
+    };
+    let list = attribute(&field(5, &items(480_000)));
+    let many: Vec<u8> = (0..240_000).flat_map(|_| attribute(&field(1, b"v"))).collect();
+    for attributes in [list, many] {
+        let trace = new_trace();
+        let large = [ids(&trace, 1), field(5, b"large"), attributes].concat();
+        assert_eq!(send(&viewer, Way::Protobuf, &Message::of_spans(&field(2, &large))), 200);
+        let paths = [
+            format!("/api/traces/{trace}"),
+            format!("/api/v2/traces/{trace}"),
+            format!("/view/traces/{trace}"),
+            format!("/view/traces/{trace}/spans/0000000000000001"),
+            format!("/view/traces/{trace}/otlp.json"),
+            format!("/view/traces/{trace}/find?text=zz"),
+            "/api/search?tags=k%3Dzz".to_owned(),
+            "/api/v2/search/tag/span.k/values".to_owned(),
+        ];
+        std::thread::scope(|threads| {
+            for path in paths.iter().cycle().take(2 * paths.len()) {
+                let viewer = &viewer;
+                threads.spawn(move || {
+                    let status = viewer.get(path).status().as_u16();
+                    assert!([200, 503].contains(&status), "{path}: {status}");
+                });
+            }
+        });
+        for path in &paths {
+            assert_eq!(viewer.get(path).status(), 200, "{path}");
+        }
+        // With the list, the response would be too long.
+        let status = viewer.get("/api/search?q=%7B%20span.k%20%21%3D%20nil%20%7D").status().as_u16();
+        assert!([200, 400].contains(&status), "{status}");
     }
     if let Some(most) = viewer.memory() {
         assert!(most < 2 * MAX_BYTES + BESIDE, "{} MiB", most >> 20);
