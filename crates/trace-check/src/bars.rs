@@ -25,12 +25,14 @@ pub(crate) fn name(name: &str) -> String {
     escaped
 }
 
-/// The bars of these spans and their parents, with their services where these differ, each with a mark where it is one of `about`. All without any.
-pub(crate) fn draw(tree: &Tree, about: &[usize]) -> String {
+/// The bars of these spans, their parents and those `beside`, with their services where these differ, each with a mark where it is one of `about`. All without any.
+pub(crate) fn draw(tree: &Tree, about: &[usize], beside: &[usize]) -> String {
     let about: HashSet<usize> = about.iter().copied().collect();
     let parents = about.iter().filter_map(|&i| tree.parents[i]);
-    let shown: HashSet<usize> =
-        if about.is_empty() { (0..tree.spans.len()).collect() } else { about.iter().copied().chain(parents).collect() };
+    let shown: HashSet<usize> = match about.is_empty() {
+        true => (0..tree.spans.len()).collect(),
+        false => about.iter().chain(beside).copied().chain(parents).collect(),
+    };
     let rows: Vec<_> = tree.order.iter().filter(|(i, _)| shown.contains(i)).collect();
     let from = rows.iter().map(|(i, _)| tree.spans[*i].start).min().unwrap_or(0);
     let to = rows.iter().map(|(i, _)| tree.spans[*i].end).max().unwrap_or(0);
@@ -88,13 +90,13 @@ mod tests {
             " ".repeat(24),
             " ".repeat(36),
         );
-        assert_eq!(draw(&tree, &[2, 3]), expected);
+        assert_eq!(draw(&tree, &[2, 3], &[]), expected);
     }
 
     #[test]
     fn services_are_named_where_there_are_several() {
         let of = |service: &str, id| Span { service: service.to_owned(), ..span(id, id - 1, "a", 0, 10) };
-        let text = |spans| draw(&Tree::new(spans), &[]).replace(['█', '│'], "");
+        let text = |spans| draw(&Tree::new(spans), &[], &[]).replace(['█', '│'], "");
         assert_eq!(text(vec![of("shop", 1), of("shop", 2)]), "  a    10 ns\n    a  10 ns\n");
         assert_eq!(text(vec![of("shop", 1), of("bank", 2)]), "  a shop    10 ns\n    a bank  10 ns\n");
     }
@@ -103,10 +105,10 @@ mod tests {
     fn names_from_outside_cannot_control_the_terminal_and_are_cut() {
         let hostile = format!("\x1b[2J\u{202e}\n{}", "x".repeat(100_000));
         let tree = Tree::new((1..=100).map(|n| span(n, n - 1, &hostile, u64::MAX - 1, u64::MAX)).collect());
-        let text = draw(&tree, &[]);
+        let text = draw(&tree, &[], &[]);
         assert!(text.chars().all(|c| c == '\n' || (!c.is_control() && c != '\u{202e}')), "{text}");
         assert_eq!(text.lines().count(), MAX_ROWS + 1);
         assert!(text.lines().all(|line| line.chars().count() < 150), "{text}");
-        assert_eq!(draw(&Tree::default(), &[]), "");
+        assert_eq!(draw(&Tree::default(), &[], &[]), "");
     }
 }

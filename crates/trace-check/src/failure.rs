@@ -33,6 +33,8 @@ pub(crate) struct Broken {
     pub(crate) found: String,
     /// The indices of the spans to show.
     pub(crate) about: Vec<usize>,
+    /// Those to show beside them, without a mark.
+    pub(crate) beside: Vec<usize>,
 }
 
 impl Broken {
@@ -46,12 +48,12 @@ impl Broken {
         if holds {
             return Ok(());
         }
-        Err(Self { expected: expected.into(), found: found.into(), about: about.to_vec() })
+        Err(Self { expected: expected.into(), found: found.into(), about: about.to_vec(), beside: Vec::new() })
     }
 
     pub(crate) fn into_failure(self, trace: &Trace, statement: &'static str, code: String) -> Failure {
-        let Self { expected, found, about } = self;
-        Failure { statement, code, expected, found, bars: bars::draw(trace.tree(), &about) }
+        let Self { expected, found, about, beside } = self;
+        Failure { statement, code, expected, found, bars: bars::draw(trace.tree(), &about, &beside) }
     }
 }
 

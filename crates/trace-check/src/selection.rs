@@ -10,6 +10,9 @@ use crate::bars;
 use crate::failure::Broken;
 use crate::trace::Trace;
 
+/// Spans of the wanted name that are shown beside those that have another parent: mostly there is one.
+const MOST_NAMED: usize = 3;
+
 /// Spans that statements are about. Each statement returns it again, so that more can follow.
 #[derive(Debug, Clone)]
 pub struct Selection<'t> {
@@ -186,7 +189,8 @@ impl<'t> Selection<'t> {
     #[track_caller]
     pub fn parent(self, name: &str) -> Self {
         let expected = format!("each has the parent {name:?}");
-        self.each("parent", format!("{name:?}"), &expected, |this, i| {
+        let named = Selection::of_name(self.trace, name).spans.into_iter().take(MOST_NAMED).collect::<Vec<_>>();
+        self.each_beside(&named, "parent", format!("{name:?}"), &expected, |this, i| {
             match this.trace.tree().parents[i].map(|parent| &this.trace.tree().spans[parent]) {
                 Some(parent) if matches(name, &parent.name) => None,
                 Some(parent) => Some(format!("the parent {:?}", bars::name(&parent.name))),
@@ -224,12 +228,26 @@ impl<'t> Selection<'t> {
         expected: &str,
         wrong: impl Fn(&Self, usize) -> Option<String>,
     ) -> Self {
+        self.each_beside(&[], statement, arguments, expected, wrong)
+    }
+
+    /// The same, with bars of other spans beside those of which it does not hold.
+    #[track_caller]
+    fn each_beside(
+        self,
+        beside: &[usize],
+        statement: &'static str,
+        arguments: String,
+        expected: &str,
+        wrong: impl Fn(&Self, usize) -> Option<String>,
+    ) -> Self {
         self.state(statement, arguments, |this| {
             let found: Vec<_> = this.spans.iter().filter_map(|&i| Some((i, wrong(this, i)?))).collect();
             let Some((first, text)) = found.first() else { return Ok(()) };
             let more = if found.len() == 1 { String::new() } else { format!(" (and {} more)", found.len() - 1) };
             let about: Vec<_> = found.iter().map(|(i, _)| *i).collect();
-            Broken::unless(false, expected, format!("{}: {text}{more}", this.name(*first)), &about)
+            let found = format!("{}: {text}{more}", this.name(*first));
+            Err(Broken { expected: expected.to_owned(), found, about, beside: beside.to_vec() })
         })
     }
 

@@ -98,7 +98,7 @@ impl Trace {
 
     /// The waterfall of all spans as text, as a failure shows it.
     pub fn bars(&self) -> String {
-        bars::draw(self.tree(), &[])
+        bars::draw(self.tree(), &[], &[])
     }
 
     /// The spans as a tree.

@@ -193,3 +193,16 @@ fn file_of_otlp_json_is_read_with_links_types_and_open_spans() {
     assert!(report.to_string().contains("b: has no end"), "{report}");
     assert!(Trace::from_file(&path).is_err());
 }
+
+#[test]
+fn bars_of_a_lost_parent_have_the_spans_that_could_be_it() {
+    let found = |name: &str| {
+        let report = order().check(|t| _ = t.span("print").parent(name)).unwrap_err();
+        let bars = report.failures[0].bars.lines().map(|line| line.split('│').next().unwrap().trim_end().to_owned());
+        bars.collect::<Vec<_>>()
+    };
+    assert_eq!(found("deliver"), ["  deliver", "  bill", ">   print"]);
+    assert_eq!(found("unknown"), ["  bill", ">   print"]);
+    // A trace may have many of that name.
+    assert_eq!(found("p*_?").len(), 2);
+}
