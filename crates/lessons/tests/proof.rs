@@ -37,7 +37,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 fn variant() {
     let Ok(wanted) = std::env::var(VARIANT) else { return };
     let found = VARIANTS.iter().find(|variant| format!("{}/{}", variant.slug, variant.name) == wanted).expect(&wanted);
-    assert!((found.start)() == ExitCode::SUCCESS);
+    if (found.start)() != ExitCode::SUCCESS {
+        std::process::exit(1); // as its `main` would; a failed test has another status
+    }
 }
 
 fn run(lesson: &Lesson, name: &str, seed: u64) -> Run {

@@ -25,11 +25,13 @@ pub(crate) fn check(run: &Run, steps: &mut Steps<'_>) {
     );
     steps.step(
         "tells-the-scheduler",
-        &["A parcel was refused, and the program says that all went well: it ends with status 0."],
+        &[
+            "A parcel was refused, so the program has to end with status 1. Status 0 says that all went well, and 101 that it has panicked.",
+        ],
         |trace| {
             let found = run.status.map(|status| status.to_string()).unwrap_or_default();
-            let fails = run.status.is_some_and(|status| !status.success());
-            trace.state("status", fails, "the program ends with another status than 0", &found);
+            let fails = run.status.and_then(|status| status.code()) == Some(1);
+            trace.state("status", fails, "the program ends with status 1", &found);
         },
     );
     steps.step(
