@@ -182,6 +182,7 @@ fn program_without_end_is_ended_with_what_it_started() {
     command.args(["learn", "1"]);
     let mut process = Process::spawn(command).unwrap();
     eventually("the program runs", || sleeps(seconds).then_some(()));
+    process.wait_for(|line| line == "Your program is still running; it is ended after 30 s.");
     process.signal(Signal::SIGINT);
     assert_eq!(process.wait().code(), Some(130), "{}", process.text());
     assert!(!sleeps(seconds));
@@ -254,6 +255,25 @@ fn what_is_no_lesson_or_no_checkout_is_one_line() {
 }
 
 #[test]
+fn file_that_cannot_be_written_is_named_in_one_line() {
+    // A folder in the place of the file: permissions would not hold for root.
+    for (file, args) in [
+        ("learning/.lock", &["1"][..]),
+        ("learning/src/bin/01_first_span.rs.old", &["1", "--reset"]),
+        ("learning/src/bin/01_first_span_file.rs", &["1", "--file", "mine.rs"]),
+    ] {
+        let checkout = Checkout::new("unwritable");
+        checkout.write("fn main() {}");
+        fs::write(checkout.root.join("mine.rs"), "fn main() {}").unwrap();
+        fs::create_dir_all(checkout.root.join(file).join("full")).unwrap();
+        let finished = checkout.learn(args);
+        assert_eq!((finished.status, finished.stdout.as_str()), (Some(2), ""), "{finished:?}");
+        let expected = format!("error: {file} cannot be written: ");
+        assert!(finished.stderr.starts_with(&expected) && finished.stderr.lines().count() == 1, "{}", finished.stderr);
+    }
+}
+
+#[test]
 fn broken_progress_is_moved_aside() {
     let checkout = Checkout::new("progress");
     let path = checkout.root.join("learning/progress.json");
@@ -274,7 +294,10 @@ fn trace_is_compared_with_the_reference_by_a_link_or_by_a_command() {
     let checkout = Checkout::new("compare");
     checkout.write(&solution("01-first-span"));
     let finished = checkout.learn(&["1"]);
-    finished.says(0, &["cargo run -- compare learning/traces/01_first_span.json \\\n"]);
+    finished.says(
+        0,
+        &["cargo run -- compare learning/traces/01_first_span.json \\\n", "a click on a bar shows its attributes"],
+    );
     let (_, rest) = finished.stdout.split_once("compare ").unwrap();
     let files: Vec<_> = rest.split_whitespace().filter(|word| word.ends_with(".json")).collect();
     let compared =

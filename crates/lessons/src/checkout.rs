@@ -46,8 +46,8 @@ impl Checkout {
     /// Waits until no other check uses the files of this checkout, and removes the copy that one has left which was killed.
     /// The lock ends with what is returned.
     pub(crate) fn lock(&self) -> anyhow::Result<File> {
-        let path = self.root.join("learning/.lock");
-        let file = File::create(&path).with_context(|| path.display().to_string())?;
+        let path = Path::new("learning/.lock");
+        let file = File::create(self.root.join(path)).with_context(|| not_written(path))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -67,15 +67,15 @@ impl Checkout {
         let target = lesson.target();
         let path = PathBuf::from(format!("learning/src/bin/{target}.rs"));
         let file = self.root.join(&path);
-        let context = || path.display().to_string();
         if reset && file.exists() {
-            fs::rename(&file, file.with_extension("rs.old")).with_context(context)?;
+            let old = |path: &Path| path.with_extension("rs.old");
+            fs::rename(&file, old(&file)).with_context(|| not_written(&old(&path)))?;
         }
         let is_new = !file.exists();
         if is_new {
-            fs::write(&file, lesson.exercise).with_context(context)?;
+            fs::write(&file, lesson.exercise).with_context(|| not_written(&path))?;
         }
-        Ok(Source { shown: context(), path, target, is_new, copy: None })
+        Ok(Source { shown: path.display().to_string(), path, target, is_new, copy: None })
     }
 
     /// Another program for the same lesson. It is copied beside the learner's files until it is dropped: only there has it
@@ -89,7 +89,7 @@ impl Checkout {
         let path = copy_of(lesson);
         let target = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let copy = self.root.join(&path);
-        fs::write(&copy, text).with_context(|| path.display().to_string())?;
+        fs::write(&copy, text).with_context(|| not_written(&path))?;
         Ok(Source { path, target, shown, is_new: false, copy: Some(copy) })
     }
 
@@ -99,6 +99,11 @@ impl Checkout {
         let is_here = std::env::current_dir().is_ok_and(|here| here == self.root);
         if is_here { path.to_owned() } else { whole.display().to_string() }
     }
+}
+
+/// For an error that says why: a checkout may be read-only.
+pub(crate) fn not_written(path: &Path) -> String {
+    format!("{} cannot be written", path.display())
 }
 
 /// Where another program for this lesson is, for as long as it is checked.

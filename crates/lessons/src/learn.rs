@@ -1,13 +1,15 @@
 //! The whole of `dice learn`: show a lesson, build the learner's program, run it, say what is right or missing.
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
+use std::path::Path;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use rand::RngExt as _;
 
-use crate::checkout::Checkout;
+use crate::checkout::{Checkout, not_written};
 use crate::compile::compile;
 use crate::config::Config;
 use crate::lesson::Lesson;
@@ -18,6 +20,9 @@ use crate::viewer;
 
 /// Characters of a prediction.
 const MAX_PREDICTION: u64 = 500;
+
+/// A program that runs for longer is said to: the learner would otherwise see nothing until its limit.
+const SILENT: Duration = Duration::from_secs(5);
 
 /// As the shell has it for a program that SIGINT ended.
 const INTERRUPTED: u8 = 130;
@@ -65,7 +70,16 @@ fn check(config: &Config, checkout: &Checkout, lesson: &Lesson) -> anyhow::Resul
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let program = Program { path: executable, ..Program::default() };
     let limit = Duration::from_secs(config.limit_seconds);
-    let run = runtime.block_on(Run::of(lesson, &program, rand::rng().random(), limit))?;
+    let run = runtime.block_on(async {
+        let mut run = pin!(Run::of(lesson, &program, rand::rng().random(), limit));
+        match tokio::time::timeout(SILENT, &mut run).await {
+            Ok(run) => run,
+            Err(_) => {
+                print(&format!("Your program is still running; it is ended after {} s.\n\n", limit.as_secs()));
+                run.await
+            }
+        }
+    })?;
 
     print(&screen::output(&run));
     if let Some(failed) = &run.failed {
@@ -115,17 +129,22 @@ fn compare(
     let otlp = config.port_offset.url(&config.otel_exporter_otlp_endpoint, 4318)?;
     let compared = viewer::compare(&viewer, &otlp, &run.received.spans, lesson.reference);
     if let Ok(page) = runtime.block_on(compared) {
-        return Ok(format!("\nYour trace beside the reference (of a run with other values): {page}\n"));
+        return Ok(format!(
+            "\nYour trace beside the reference (of a run with other values): {page}\n\
+             It compares names, parents and times; a click on a bar shows its attributes.\n"
+        ));
     }
     let yours = format!("learning/traces/{}.json", lesson.target());
     let file = checkout.root.join(&yours);
-    std::fs::create_dir_all(checkout.root.join("learning/traces"))?;
-    std::fs::write(&file, run.json()?).with_context(|| yours.clone())?;
+    let written = std::fs::create_dir_all(checkout.root.join("learning/traces"));
+    let json = run.json()?;
+    written.and_then(|()| std::fs::write(&file, json)).with_context(|| not_written(Path::new(&yours)))?;
     let reference = format!("crates/lessons/lessons/{}/reference.json", lesson.slug);
     let (yours, reference) = (checkout.shown(&yours), checkout.shown(&reference));
     Ok(format!(
         "\nYour trace beside the reference (of a run with other values):\n  cargo run -- compare {yours} \\\n    {reference}\n\
-         (While `cargo run` runs in another terminal, this is a link.)\n"
+         (It compares names, parents and times. While `cargo run` runs in another\nterminal, this is a link to a page: \
+         a click on a bar shows its attributes.)\n"
     ))
 }
 

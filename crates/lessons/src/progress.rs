@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use crate::checkout::Checkout;
+use crate::checkout::{Checkout, not_written};
 
 /// A longer file is not ours.
 const MAX_FILE: u64 = 1 << 20;
@@ -50,6 +50,8 @@ impl Progress {
     pub(crate) fn keep(&self, checkout: &Checkout) -> anyhow::Result<()> {
         let (path, new) = (path(checkout), path(checkout).with_extension("json.new"));
         let text = serde_json::to_string_pretty(self)? + "\n";
-        fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).context("learning/progress.json")
+        fs::write(&new, text)
+            .and_then(|()| fs::rename(&new, &path))
+            .with_context(|| not_written(Path::new("learning/progress.json")))
     }
 }
