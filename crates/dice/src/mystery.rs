@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::ensure;
+use lessons::wrapped;
 use mystery::{Answer, Evidence, Files, Incident, LEVELS, MOST_POINTS, Score, Verdict, Viewer, mechanisms};
 use reqwest::Url;
 use serde_json::json;
@@ -16,7 +17,7 @@ use telemetry::visible;
 use crate::config;
 use crate::show::{not_readable, print_json};
 use crate::supervisor;
-use crate::terminal::print;
+use crate::terminal::{TEXT_WIDTH, print};
 
 pub(crate) use play::Play;
 
@@ -122,7 +123,10 @@ fn list(json: bool) -> ExitCode {
         let all = mechanisms().map(|mechanism| json!({ "name": mechanism.name, "sentence": mechanism.sentence }));
         return print_json(&all.collect::<Vec<_>>());
     }
-    let line = |m: &mystery::Mechanism| format!("  {:<19}{:<13}{}\n", m.name, m.culprit, m.sentence);
+    let line = |m: &mystery::Mechanism| {
+        let sentence = wrapped(m.sentence, TEXT_WIDTH, 34);
+        format!("  {:<19}{:<13}{}", m.name, m.culprit, sentence.trim_start())
+    };
     print(&format!("What can be wrong, and in which service:\n\n{}", mechanisms().map(line).collect::<String>()));
     ExitCode::SUCCESS
 }
@@ -161,34 +165,39 @@ fn told(verdict: &Verdict, score: Option<(Score, bool)>) -> String {
         true => format!("Right: {parts}.\n"),
         false => format!("Not right: {parts}.\n"),
     };
-    let mut add = |title: &str, content: &str| text += &format!("\n{title}\n{}\n", indented(content));
-    add("What was wrong", &verdict.sentence);
+    let mut add = |title: &str, content: String| text += &format!("\n{title}\n{content}");
+    add("What was wrong", paragraphs(&verdict.sentence));
     if let Some(statement) = &verdict.statement {
-        add("What does not hold in the evidence", statement);
+        add("What does not hold in the evidence", indented(statement));
     }
     match (&verdict.evidence, &verdict.comparison, &verdict.compare_url) {
         (Some(_), Some(comparison), Some(url)) => {
-            add("A healthy trace (A) beside it (B)", &format!("{comparison}\n{url}"))
+            add("A healthy trace (A) beside it (B)", paragraphs(&format!("{comparison}\n{url}")))
         }
-        (Some(id), ..) => add("Evidence", &format!("{id}; the viewer holds no healthy trace of the same kind")),
-        (None, ..) => add("Evidence", "the viewer holds none any more"),
+        (Some(id), ..) => {
+            add("Evidence", paragraphs(&format!("{id}; the viewer holds no healthy trace of the same kind")))
+        }
+        (None, ..) => add("Evidence", paragraphs("the viewer holds none any more")),
     }
-    add("A query whose results show it", &verdict.evidence_query);
-    add("Odd, and harmless", &verdict.decoys.join("\n"));
+    add("A query whose results show it", indented(&verdict.evidence_query));
+    add("Odd, and harmless", paragraphs(&verdict.decoys.join("\n")));
     if let Some((score, counts)) = score {
         let (points, most, incidents) = score.total();
         let of = if incidents == 1 { "one incident".to_owned() } else { format!("{incidents} incidents") };
         let again = if counts { "" } else { "; this one was answered before, and the first answer counts" };
-        text += &format!(
-            "\n{} of {MOST_POINTS} points; {points} of {most} in {of}{again}\nAnother one: stop this with Ctrl-C, and \
-             start `cargo run -- mystery` again\n",
-            verdict.score
-        );
+        let points = format!("{} of {MOST_POINTS} points; {points} of {most} in {of}{again}", verdict.score);
+        let points = wrapped(&points, TEXT_WIDTH, 0);
+        text += &format!("\n{points}Another one: stop this with Ctrl-C, and start `cargo run -- mystery` again\n");
     }
     text
 }
 
 /// Two spaces before each line, and nothing that controls the terminal: names in bars come from outside.
 fn indented(text: &str) -> String {
-    text.trim_end().lines().map(|line| format!("  {}", visible(line))).collect::<Vec<_>>().join("\n")
+    text.trim_end().lines().map(|line| format!("  {}\n", visible(line))).collect()
+}
+
+/// The same, with lines that fit a terminal.
+fn paragraphs(text: &str) -> String {
+    text.trim_end().lines().map(|line| wrapped(&visible(line), TEXT_WIDTH, 2)).collect()
 }

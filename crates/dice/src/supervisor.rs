@@ -187,7 +187,7 @@ impl Running<'_> {
 async fn stop_in_order(children: &mut [Child], limit: Duration, output: &Output) {
     let names: Vec<_> = children.iter().rev().filter(|child| child.runs()).map(|child| child.name).collect();
     if !names.is_empty() {
-        output.say(&format!("Stopping {}; Ctrl-C again ends all at once", names.join(", "))).await;
+        output.say(&format!("Stopping {}\nCtrl-C again ends all at once", names.join(", "))).await;
     }
     for child in children.iter_mut().rev() {
         if !child.stop(limit).await {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 
 use console::{Alignment, Term, measure_text_width, pad_str, truncate_str};
+use lessons::wrapped;
 use tempo_client::{LogLine, Trace};
 use trace_analysis::{Report, Segment, Tree, duration};
 
@@ -18,6 +19,9 @@ const MOST_INDENTED: usize = 20;
 
 /// Where the output is no terminal.
 const USUAL_WIDTH: usize = 100;
+
+/// Columns of text in a terminal that does not say how many it has.
+pub(crate) const TEXT_WIDTH: usize = 80;
 
 /// Characters of a duration and the gap before it.
 const DURATION: usize = 9;
@@ -54,9 +58,11 @@ pub(crate) fn print(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
-/// The sentence, safe for a terminal.
+/// The sentence, safe for a terminal, and there between words as wide as it. Elsewhere it is one line: scripts read it.
 pub(crate) fn sentence(text: &str) -> String {
-    format!("{}\n", shown(text))
+    let columns = Term::stdout().size_checked().map_or(TEXT_WIDTH, |(_, columns)| usize::from(columns));
+    let columns = if std::io::stdout().is_terminal() { columns } else { usize::MAX };
+    wrapped(&shown(text), columns, 0)
 }
 
 /// The waterfall: filled where a span is on the critical path.

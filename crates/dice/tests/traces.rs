@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
-use test_support::{Process, http};
+use test_support::{Process, http, skip};
 
 const DICE: &str = env!("CARGO_BIN_EXE_dice");
 const ID: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -230,4 +230,27 @@ fn compare_says_the_difference_and_its_exit_status_is_for_a_ci() {
         (&difference["a"]["duration_seconds"], &difference["b"]["duration_seconds"]),
         (&json!(0.6), &json!(0.3))
     );
+}
+
+#[test]
+fn sentence_is_one_line_for_scripts_and_wrapped_at_a_terminal() {
+    let found = skip::runs(Command::new("script").arg("--version"), "Debian: apt-get install bsdutils");
+    if skip::unless(found, "REQUIRE_SCRIPT").is_none() {
+        return;
+    }
+    let (a, b) =
+        (file("wrapped-a.json", batch(false, 100).to_string()), file("wrapped-b.json", batch(true, 100).to_string()));
+    for (args, columns) in [(vec!["show", &a], Some(70)), (vec!["compare", &a, &b], Some(70)), (vec!["show", &a], None)]
+    {
+        let sentence = text(&dice(&args).stdout).lines().next().unwrap().to_owned();
+        assert!(sentence.len() > 80, "{sentence}");
+        // The terminal of `script` has no size until it gets one.
+        let size = columns.map_or_else(String::new, |columns| format!("stty rows 24 cols {columns}; "));
+        let command = format!("{size}'{DICE}' {}", args.join(" "));
+        let output = Command::new("script").args(["--quiet", "--command", &command, "/dev/null"]).output().unwrap();
+        let shown = text(&output.stdout).replace('\r', "");
+        let (wrapped, _) = shown.split_once("\n\n").unwrap();
+        assert_eq!(wrapped.replace('\n', " "), sentence);
+        assert!(wrapped.lines().all(|line| line.len() <= columns.unwrap_or(80)), "{wrapped}");
+    }
 }

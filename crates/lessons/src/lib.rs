@@ -27,6 +27,7 @@ pub use learn::learn;
 pub use lesson::Lesson;
 pub use output::Output;
 pub use run::{Interrupted, Program, Run};
+pub use screen::wrapped;
 pub use setup::{Random, Setup};
 pub use steps::{Failed, Steps};
 pub use upstream::{Reply, Request};

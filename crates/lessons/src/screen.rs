@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use console::measure_text_width;
 use telemetry::visible;
 
 use crate::lesson::Lesson;
@@ -112,7 +113,7 @@ pub(crate) fn not_yet(failed: &Failed, no_span: bool, all_hints: bool) -> String
     }
     let shown = if all_hints { failed.hints.len() } else { 1 };
     for hint in failed.hints.iter().take(shown) {
-        let _ = write!(text, "\n{}", wrapped(&format!("Hint: {hint}")));
+        let _ = write!(text, "\n{}", wrapped(&format!("Hint: {hint}"), WIDTH, 0));
     }
     if let more @ 1.. = failed.hints.len().saturating_sub(shown) {
         let _ = writeln!(text, "({more} more with --hint)");
@@ -120,21 +121,21 @@ pub(crate) fn not_yet(failed: &Failed, no_span: bool, all_hints: bool) -> String
     text
 }
 
-/// Lines of [`WIDTH`] columns at most, but for a word that is longer.
-fn wrapped(text: &str) -> String {
-    let (mut lines, mut columns) = (String::new(), 0);
-    for word in text.split(' ') {
-        let length = word.chars().count();
-        if columns > 0 && columns + 1 + length > WIDTH {
-            lines.push('\n');
-            columns = 0;
-        }
-        if columns > 0 {
-            lines.push(' ');
-            columns += 1;
+/// Lines of so many columns at most, but for a word that is longer, each with so many spaces at its beginning.
+pub fn wrapped(text: &str, columns: usize, indent: usize) -> String {
+    let (mut lines, mut used) = (" ".repeat(indent), indent);
+    for word in text.split_whitespace() {
+        let width = measure_text_width(word);
+        let gap = usize::from(used > indent);
+        if gap > 0 && used + gap + width > columns {
+            lines += &format!("\n{:indent$}", "");
+            used = indent;
+        } else {
+            lines += &" ".repeat(gap);
+            used += gap;
         }
         lines += word;
-        columns += length;
+        used += width;
     }
     lines + "\n"
 }
@@ -145,9 +146,10 @@ mod tests {
 
     #[test]
     fn text_is_wrapped_between_words() {
-        let text = wrapped(&format!("{} {} b", "a".repeat(40), "ä".repeat(37)));
-        assert_eq!(text, format!("{} {}\nb\n", "a".repeat(40), "ä".repeat(37)));
-        assert_eq!(wrapped(&"a".repeat(90)), format!("{}\n", "a".repeat(90)));
+        assert_eq!(wrapped("aa bb cc", 5, 0), "aa bb\ncc\n");
+        assert_eq!(wrapped("ää 名名", 6, 0), "ää\n名名\n");
+        assert_eq!(wrapped("aa bb cc dd", 7, 2), "  aa bb\n  cc dd\n");
+        assert_eq!(wrapped("longer word", 5, 2), "  longer\n  word\n");
     }
 
     #[test]

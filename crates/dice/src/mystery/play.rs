@@ -128,10 +128,9 @@ impl Play {
     /// What a person reads first.
     pub(crate) fn welcome(&self, system: &System) -> String {
         let Incident { seed, level, .. } = self.incident;
-        let mut text =
-            "\nThe system is running, and people roll dice. Soon one thing may go wrong in one service. Find \
-                        out what, and where.\n\n"
-                .to_owned();
+        let mut text = "\nThe system is running, and people roll dice. Soon one thing may go wrong in one\
+                        \nservice. Find out what, and where.\n\n"
+            .to_owned();
         for part in system.parts.iter().rev() {
             let what = match part.service.name {
                 name if name == TRACE_VIEWER.name => "the traces; /map shows who calls whom",
@@ -144,17 +143,24 @@ impl Play {
             offset => format!(" --port-offset {offset}"),
         };
         text += &format!(
-            "\nThis is seed {seed}, level {level}. The same incident again: cargo run -- mystery --seed {seed} --level {level}{offset}\n\
-             \n  1. Open the trace viewer and look at some healthy traces. A simulated_user_async_request rolls several dice at\
-             \n     once, a simulated_user_sync_request one. \"First span missing\" is a request that is still under way.\
-             \n  2. A line below says when the incident begins, and leads to a healthy trace. Look at traces from after it;\
-             \n     tick two in the list to compare them.\
+            "\nThis is seed {seed}, level {level}. The same incident again:\
+             \n     cargo run -- mystery --seed {seed} --level {level}{offset}\n\
+             \n  1. Open the trace viewer and look at some healthy traces. A\
+             \n     simulated_user_async_request rolls several dice at once, a\
+             \n     simulated_user_sync_request one. \"First span missing\" is a request that is\
+             \n     still under way.\
+             \n  2. A line below says when the incident begins, and the next one leads to a\
+             \n     healthy trace. Look at traces from after it; tick two in the list to\
+             \n     compare them.\
              \n  3. In another terminal, list what can be wrong:\
              \n     cargo run -- mystery mechanisms\
-             \n  4. Answer in that terminal, with a trace that shows it; its id is in the address of its page:\
-             \n     cargo run -- mystery answer{offset} --culprit SERVICE --mechanism NAME --evidence TRACE_ID\
-             \n\nNothing being wrong is an answer too: --culprit none --mechanism healthy. Not all that looks odd is wrong.\n\
-             Log lines are in the details of their span; LOG_FORMAT=json writes all of them here. Ctrl-C stops everything.\n"
+             \n  4. Answer in that terminal, with a trace that shows it; its id is in the\
+             \n     address of its page:\
+             \n     cargo run -- mystery answer{offset} \\\
+             \n       --culprit SERVICE --mechanism NAME --evidence TRACE_ID\
+             \n\nNothing being wrong is an answer too: --culprit none --mechanism healthy. Not\
+             \nall that looks odd is wrong. Log lines are in the details of their span;\
+             \nLOG_FORMAT=json writes all of them here. Ctrl-C stops everything.\n"
         );
         text
     }
@@ -185,7 +191,7 @@ impl Play {
             let (since, address) = (u64::try_from(since.as_nanos())?, viewer.address().to_owned());
             self.lock.write(&Running { since, viewer: address, ..self.running.clone() })?;
             // Not the newest, which may not have arrived as a whole.
-            let healthy = healthy.last().map(|id| format!(" A healthy trace: {}/trace/{id}", viewer.address()));
+            let healthy = healthy.last().map(|id| format!("\nA healthy trace: {}/trace/{id}", viewer.address()));
             let text = "The incident begins: what arrives from now on may be different.";
             output.say(&format!("{text}{}", healthy.unwrap_or_default())).await;
             std::future::pending().await

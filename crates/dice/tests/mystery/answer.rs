@@ -12,6 +12,12 @@ fn answer<'a>(culprit: &'a str, mechanism: &'a str, evidence: &'a str) -> [&'a s
     ["answer", "--culprit", culprit, "--mechanism", mechanism, "--evidence", evidence]
 }
 
+/// A terminal of 80 columns shows the line as one.
+#[track_caller]
+fn fits(line: &str) {
+    assert!(line.chars().count() <= 80, "{line}");
+}
+
 #[test]
 fn answers_without_an_incident_and_with_unknown_names_are_refused_in_one_line() {
     let folder = folder();
@@ -48,6 +54,7 @@ fn mechanisms_are_listed_for_people_and_programs() {
     let listed: Vec<Value> = serde_json::from_str(&list(&["--json"])).unwrap();
     assert!(listed.len() > 12, "{listed:?}");
     let text = list(&[]);
+    text.lines().for_each(fits);
     for (mechanism, listed) in mechanisms().zip(listed) {
         assert_eq!(listed, serde_json::json!({ "name": mechanism.name, "sentence": mechanism.sentence }));
         assert!(text.contains(&format!("  {} ", mechanism.name)), "{text}");
@@ -85,9 +92,16 @@ fn first_answer_counts_and_reveals_with_a_healthy_trace_beside_it() {
     let second = dice_in(&play.folder, &["mystery", "--port-offset", &offset], &[]).finish();
     assert!(second.stderr.starts_with("error: an incident runs already"), "{}", second.stderr);
 
-    let begun = play.launcher.wait_for(|line| line.contains("The incident begins"));
+    let begun = play.launcher.wait_for(|line| line.contains("A healthy trace: "));
+    // The seeds of tests are longer than those that `mystery` chooses.
+    play.launcher.lines().iter().filter(|line| !line.contains("--seed")).for_each(|line| fits(line));
     let (_, healthy) = begun.rsplit_once("/trace/").unwrap();
     let wrong = play.mystery(&answer("dice-roller", "slow-die", healthy));
+    // Addresses and a query are copied, code and bars are drawn: they are as long as they are.
+    let (query, statement) = ("A query whose results show it", "What does not hold in the evidence");
+    let sections =
+        wrong.stdout.split("\n\n").filter(|section| ![query, statement].iter().any(|of| section.starts_with(of)));
+    sections.flat_map(str::lines).filter(|line| !line.contains("/compare/")).for_each(fits);
     assert_eq!(wrong.status.code(), Some(1), "{}", wrong.stderr);
     for expected in [
         "Not right: culprit right, mechanism wrong, evidence wrong.",
