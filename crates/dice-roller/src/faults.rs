@@ -1,4 +1,4 @@
-//! The faults of dice-roller (`FAULTS`), which show in a trace and not in the code that calls. With none of them on,
+//! The faults of dice-roller (`FAULTS`), which show in a trace, and not in the code of a handler. With none of them on,
 //! requests go to the handlers as they are; without `FAULTS` and `FAULTS_FILE` nothing of this file is called.
 
 use std::net::SocketAddr;

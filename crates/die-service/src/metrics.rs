@@ -12,10 +12,10 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Registers all; every die shows from the start, with zero.
     pub(crate) fn new(registry: &Registry, identifiers: &[&str]) -> prometheus::Result<Self> {
-        let requested = Opts::new("die_specifications_requested_total", "Specifications found and answered, by die");
+        let requested = Opts::new("die_specifications_requested_total", "Specifications found and sent, by die");
         let metrics = Self {
             requested: IntCounterVec::new(requested, &["identifier"])?,
-            listed: IntCounter::new("die_list_requests_total", "Lists of all dice answered")?,
+            listed: IntCounter::new("die_list_requests_total", "Lists of all dice sent")?,
         };
         let loaded = IntGauge::new("die_specifications_loaded", "Dice that this service knows")?;
         loaded.set(identifiers.len() as i64);
@@ -28,12 +28,12 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// A specification was found and answered. `identifier` is a name of the catalogue, so clients cannot make labels.
+    /// A specification was found and sent. `identifier` is a name of the catalogue, so clients cannot make labels.
     pub(crate) fn requested(&self, identifier: &str) {
         self.requested.with_label_values(&[identifier]).inc();
     }
 
-    /// The list was answered.
+    /// The list was sent.
     pub(crate) fn listed(&self) {
         self.listed.inc();
     }

@@ -114,6 +114,7 @@ impl Report {
         }
         match hops {
             0 => String::new(),
+            1 => format!("Not part of this system, so one hop is not checked: {}.\n", parts.join(", ")),
             _ => format!("Not part of this system, so {hops} hops are not checked: {}.\n", parts.join(", ")),
         }
     }

@@ -93,7 +93,7 @@ pub const TABLE: [FaultInfo; 12] = [
     FaultInfo {
         fault: Fault::OneCallPerRoll,
         name: "one-call-per-roll",
-        sentence: "each roll of a batch asks die-service for the specification of its die",
+        sentence: "each roll of a batch requests the specification of its die from die-service",
         service: DICE_ROLLER,
         value: None,
     },
@@ -133,14 +133,14 @@ pub const TABLE: [FaultInfo; 12] = [
     FaultInfo {
         fault: Fault::RetryStorm,
         name: "retry-storm",
-        sentence: "frontend repeats a request that failed, without a pause",
+        sentence: "frontend repeats a request whose response is 5xx, without a pause",
         service: FRONTEND,
         value: number("how often it is sent at most", 2..=20, 10),
     },
     FaultInfo {
         fault: Fault::HiddenError,
         name: "hidden-error",
-        sentence: "a roll that failed counts as a roll of -1, and its request as a success",
+        sentence: "a roll that failed, of a batch or alone, counts as a roll of -1, and its request as a success",
         service: DICE_ROLLER,
         value: None,
     },

@@ -23,7 +23,7 @@ impl Metrics {
     /// Registers all; every batch size up to `max_rolls` shows from the start, with zero.
     pub(crate) fn new(registry: &Registry, max_rolls: u32) -> prometheus::Result<Self> {
         let requests = Opts::new("frontend_requests_total", "Requests to roll: received, and how they ended");
-        let backend_requests = Opts::new("backend_requests_total", "Calls to dice-roller, by the status it answered");
+        let backend_requests = Opts::new("backend_requests_total", "Calls to dice-roller, by the status of the response");
         let backend_duration =
             HistogramOpts::new("backend_request_duration_seconds", "Time that a call to dice-roller took, in seconds");
         let batches = Opts::new("async_roll_requests_total", "Requests to roll several dice at once, by their number");
@@ -66,7 +66,7 @@ impl Metrics {
         self.requests.with_label_values(&[die_type, status]).inc();
     }
 
-    /// A call to dice-roller was made; `status_code` is what it answered, or why it did not.
+    /// A call to dice-roller was made; `status_code` is that of the response, or why there was none.
     pub(crate) fn called(&self, die_type: &str, status_code: &str, took: Duration) {
         self.backend_requests.with_label_values(&[die_type, status_code]).inc();
         self.backend_duration.with_label_values(&[die_type]).observe(took.as_secs_f64());

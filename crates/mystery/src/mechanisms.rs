@@ -40,7 +40,7 @@ pub struct Mechanism {
 /// Nothing is wrong, which is an answer too.
 pub(crate) const HEALTHY: Mechanism = Mechanism {
     name: "healthy",
-    sentence: "nothing is wrong: what looks odd has a harmless cause",
+    sentence: "nothing is wrong, and what looks odd has a harmless cause",
     culprit: NOBODY,
     shows: "Every statement about a healthy trace holds.",
     level: None,
