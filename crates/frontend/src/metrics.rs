@@ -23,7 +23,8 @@ impl Metrics {
     /// Registers all; every batch size up to `max_rolls` shows from the start, with zero.
     pub(crate) fn new(registry: &Registry, max_rolls: u32) -> prometheus::Result<Self> {
         let requests = Opts::new("frontend_requests_total", "Requests to roll: received, and how they ended");
-        let backend_requests = Opts::new("backend_requests_total", "Calls to dice-roller, by the status of the response");
+        let backend_requests =
+            Opts::new("backend_requests_total", "Calls to dice-roller, by the status of the response");
         let backend_duration =
             HistogramOpts::new("backend_request_duration_seconds", "Time that a call to dice-roller took, in seconds");
         let batches = Opts::new("async_roll_requests_total", "Requests to roll several dice at once, by their number");
