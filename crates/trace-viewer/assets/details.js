@@ -120,9 +120,14 @@ function timeline(list, row, name) {
       "div",
       { class: "moment" },
       when,
-      element("div", {}, element("span", { class: `moment-name${failed}` }, name(entry)), pairs(entry.attributes) ?? ""),
+      element("div", {}, element("span", { class: `moment-name${failed}` }, name(entry)), pairs(named(entry)) ?? ""),
     );
   });
+}
+
+// OpenTelemetry's "event name" of a log record is no attribute.
+function named({ event, attributes }) {
+  return event ? { "event name": event, ...attributes } : attributes;
 }
 
 function link(target) {

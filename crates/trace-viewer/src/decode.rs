@@ -233,6 +233,7 @@ impl Decoder {
                 (9, field) => trace = TraceId::from_bytes(field.bytes()?),
                 (10, field) => record.span = SpanId::from_bytes(field.bytes()?),
                 (11, field) => observed = field.fixed64()?,
+                (12, field) => record.event_name = self.name(field)?,
                 _ => {}
             }
         }

@@ -64,8 +64,8 @@ fn elsewhere(
     let events = span.events().iter();
     let events = events.flat_map(|event| [event.name.to_string()].into_iter().chain(pairs(&event.attributes)));
     let lines = logs.into_iter().flatten();
-    let lines =
-        lines.flat_map(|line| [attributes::text(&line.body).into_owned()].into_iter().chain(pairs(&line.attributes)));
+    let names = |line: &LogRecord| [line.event_name.to_string(), attributes::text(&line.body).into_owned()];
+    let lines = lines.flat_map(|line| names(line).into_iter().chain(pairs(&line.attributes)));
     for text in own.chain(events).chain(lines).chain(pairs(span.resource_attributes())) {
         deadline.check()?;
         if contains(&text, part) {

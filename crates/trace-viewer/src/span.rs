@@ -114,6 +114,7 @@ pub(crate) struct LogRecord {
     pub(crate) time: u64,
     pub(crate) severity: u8,
     pub(crate) severity_text: SmolStr,
+    pub(crate) event_name: SmolStr,
     pub(crate) body: Value,
     pub(crate) attributes: Box<[Attribute]>,
     pub(crate) weight: u32,

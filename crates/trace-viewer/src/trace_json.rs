@@ -305,6 +305,7 @@ impl Serialize for In<(TraceId, &LogRecord)> {
         if let Some(span) = record.span {
             fields.id("spanId", &span.to_bytes())?;
         }
+        fields.text("eventName", &record.event_name)?;
         fields.map.end()
     }
 }

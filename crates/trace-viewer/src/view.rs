@@ -213,6 +213,7 @@ pub(crate) fn details(trace: &Trace, span: &StoredSpan) -> Value {
             "at": since(line.time),
             "level": line.level(),
             "message": plain(&line.body),
+            "event": short(&line.event_name),
             "attributes": pairs(&line.attributes),
         })
     });

@@ -281,7 +281,7 @@ fn downloaded_trace_has_its_log_lines_and_is_opened_with_them() {
     let line = |span: u64, text: &str| {
         let value = json!({"key": "n", "value": {"intValue": "9007199254740993"}});
         json!({"traceId": trace, "spanId": format!("{span:016x}"), "timeUnixNano": "5", "severityNumber": 17,
-            "body": {"stringValue": text}, "attributes": [value]})
+            "body": {"stringValue": text}, "attributes": [value], "eventName": "roll.failed"})
     };
     let lines = [line(6, "one"), line(5, "two"), line(6, "three"), line(99, "of a span that is not there")];
     let message = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": lines}]}]});
@@ -299,7 +299,9 @@ fn downloaded_trace_has_its_log_lines_and_is_opened_with_them() {
     for span in [5, 6] {
         let logs = |viewer: &Viewer| viewer.json(&format!("/view/traces/{trace}/spans/{span:016x}"))["logs"].clone();
         assert_eq!((logs(&other), logs(&viewer)[0]["level"].clone()), (logs(&viewer), json!("ERROR")));
+        assert_eq!(logs(&viewer)[0]["event"], "roll.failed");
     }
+    assert_eq!(other.json(&format!("/view/traces/{trace}/find?text=ROLL.failed"))["count"], 2);
 }
 
 #[test]
