@@ -22,7 +22,7 @@ use crate::long_head::LongHead;
 const MAX_CONNECTIONS: u32 = 6_000;
 
 /// A connection of HTTP/2 counts as so many: it holds a window of a body, and several streams.
-const OF_HTTP2: u32 = 8;
+const OF_HTTP2: u32 = 16;
 
 /// Request line and headers together. hyper checks after reading, so it responds 431 somewhat beyond it.
 const MAX_HEAD: usize = 16 << 10;
@@ -34,7 +34,10 @@ const MAX_LONG_HEAD: usize = 72 << 10;
 const WINDOW: u32 = 65_535;
 
 /// Requests at a time on one HTTP/2 connection; exporters send one.
-const MAX_STREAMS: u32 = 16;
+const MAX_STREAMS: u32 = 8;
+
+/// Headers of one of them. Each counts with 32 bytes more than it has, and takes ten times that of a short one.
+const MAX_HEADERS: u32 = 8 << 10;
 
 /// A client has this long to send its request line and headers, from its connection or its last response on.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -107,10 +110,7 @@ impl Connections {
             Version::Http2 => {
                 let mut http2 = http2::Builder::new(TokioExecutor::new());
                 http2.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
-                http2
-                    .max_concurrent_streams(MAX_STREAMS)
-                    .max_header_list_size(MAX_HEAD as u32)
-                    .timer(TokioTimer::new());
+                http2.max_concurrent_streams(MAX_STREAMS).max_header_list_size(MAX_HEADERS).timer(TokioTimer::new());
                 spawn(self.open.watch(http2.serve_connection(TokioIo::new(stream), service)), place);
             }
         }

@@ -208,6 +208,34 @@ fn body_that_stalls_does_not_keep_the_memory_from_others() {
 }
 
 #[test]
+fn many_small_headers_on_many_streams_stay_within_the_memory() {
+    let viewer = start();
+    let frame = |kind: u8, flags: u8, stream: u32, content: &[u8]| {
+        let head = [&(content.len() as u32).to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+        [&head, content].concat()
+    };
+    // POST, http, a path and a host; then `a: b`, which the table of the connection has from then on.
+    let path = format!("/opentelemetry.proto.collector.{TRACES}/Export");
+    let request = [b"\x83\x86\x04", [path.len() as u8].as_slice(), path.as_bytes(), b"\x01\x04host"].concat();
+    let mut sent = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, b"")].concat();
+    for stream in 0..16 {
+        let new = if stream == 0 { b"\x40\x01a\x01b".as_slice() } else { b"" };
+        let headers = [&request, new, &[0xbe; 440]].concat();
+        sent.extend(frame(1, 4, 1 + 2 * stream, &headers));
+        // The beginning of a message that never ends.
+        sent.extend(frame(0, 0, 1 + 2 * stream, &[0, 0, 0, 0x10, 0, 0]));
+    }
+    let address = viewer.otlp_grpc.trim_start_matches("http://");
+    let open: Vec<TcpStream> = (0..370)
+        .map_while(|_| {
+            let mut connection = TcpStream::connect(address).ok()?;
+            connection.write_all(&sent).ok().map(|()| connection)
+        })
+        .collect();
+    is_well(&viewer, &format!("with {} connections", open.len()));
+}
+
+#[test]
 fn idle_connections_and_a_slow_header_end() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
