@@ -83,7 +83,10 @@ impl ServiceMap {
         }
         for (from, to) in without_spans(trace) {
             deadline.check()?;
-            let to = SmolStr::new(short(to));
+            let to = short(to);
+            // The name is held once, also where thousands of services call it.
+            let known = self.services.get_key_value(&*to).map(|(name, _)| name.clone());
+            let to = known.unwrap_or_else(|| SmolStr::new(to));
             self.services.entry(to.clone()).or_default().1 += 1;
             self.calls.entry((service(from), to)).or_default().add(from);
         }

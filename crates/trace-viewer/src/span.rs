@@ -16,6 +16,7 @@ use smol_str::SmolStr;
 
 use crate::attributes::{self, Attribute, Value};
 use crate::ids::{SpanId, TraceId};
+use crate::short::short;
 
 /// What a span comes from: resource and instrumentation scope, shared by the spans of a message.
 #[derive(Debug, Default)]
@@ -293,7 +294,7 @@ impl LogRecord {
     /// The severity's text, or if it has none, the name of its number: `ERROR` for 17 to 20.
     pub(crate) fn level(&self) -> String {
         if !self.severity_text.is_empty() {
-            return self.severity_text.to_uppercase();
+            return short(&self.severity_text).to_uppercase();
         }
         match SeverityNumber::try_from(i32::from(self.severity)).unwrap_or_default() {
             SeverityNumber::Unspecified => String::new(),

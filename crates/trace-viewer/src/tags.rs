@@ -15,7 +15,7 @@ use crate::span::StoredSpan;
 use crate::store::Store;
 use crate::traceql::{Deadline, Field, INTRINSICS, Intrinsic, Query, Scope, TraceContext};
 
-/// Most names of a scope, or values, in one response, and most bytes of them.
+/// Most names of a scope, or values, in one response, and most bytes of them: one for which there is no place is left out.
 const MOST_ITEMS: usize = 1000;
 const MOST_BYTES: usize = 1 << 20;
 
@@ -63,7 +63,8 @@ fn scopes(
         for (scope, names) in names.iter_mut().filter(|(scope, _)| [*scope, "none"].contains(&only)) {
             for_each_list(scope, span, |list| {
                 for pair in list {
-                    if names.len() < MOST_ITEMS && bytes < MOST_BYTES && !names.contains(pair.key.as_str()) {
+                    let fits = names.len() < MOST_ITEMS && bytes + pair.key.len() <= MOST_BYTES;
+                    if fits && !names.contains(pair.key.as_str()) {
                         bytes += pair.key.len();
                         names.insert(pair.key.to_string());
                     }
@@ -147,7 +148,8 @@ fn typed(
                 return false;
             }
             let length = text.len();
-            if !text.is_empty() && values.insert((kind, text.into_owned())) {
+            let fits = !text.is_empty() && bytes + length <= MOST_BYTES;
+            if fits && values.insert((kind, text.into_owned())) {
                 bytes += length;
             }
         }
@@ -172,9 +174,9 @@ fn for_each_span(
         if !range.includes(trace.start(), trace.duration()) {
             continue;
         }
-        let context = TraceContext::new(&trace);
+        let context = TraceContext::new(&trace, deadline);
         let spans = match &query {
-            Some(query) => query.run(&context, deadline)?.map(|found| found.spans).unwrap_or_default(),
+            Some(query) => query.run(&context)?.map(|found| found.spans).unwrap_or_default(),
             None => context.spans().collect(),
         };
         for span in spans {

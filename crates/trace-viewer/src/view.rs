@@ -46,6 +46,9 @@ pub(crate) struct Part {
 /// Shares, groups and errors of a report; the page shows fewer.
 const MOST_REPORTED: usize = 100;
 
+/// Bytes of an id in the details.
+const LONGEST_ID: usize = 32;
+
 /// Characters of all values in the details together.
 const MOST_IN_DETAILS: usize = 1 << 20;
 
@@ -194,15 +197,17 @@ pub(crate) fn callee<'a>(
 /// What is stored of one span, as much as a page can show.
 pub(crate) fn details(trace: &Trace, span: &StoredSpan) -> Value {
     let (start, left) = (trace.start(), Cell::new(MOST_IN_DETAILS));
+    let text = |text: &str| cut(text, &left).unwrap_or_else(|| text.to_owned());
     let (plain, pairs) = (|value| plain(value, &left), |attributes| pairs(attributes, &left));
+    // As sent, which may be no valid id.
+    let id = |bytes: &[u8]| hex(&bytes[..bytes.len().min(LONGEST_ID)]);
     let since = |nanos: u64| (i128::from(nanos) - i128::from(start)) as f64;
-    let events = span.events().iter().take(MOST_LISTED).map(|event| {
-        let name = cut(&event.name, &left).unwrap_or_else(|| event.name.to_string());
-        json!({"at": since(event.time), "name": name, "attributes": pairs(&event.attributes)})
-    });
+    let events = span.events().iter().take(MOST_LISTED).map(
+        |event| json!({"at": since(event.time), "name": text(&event.name), "attributes": pairs(&event.attributes)}),
+    );
     let links =
         span.links().iter().take(MOST_LISTED).map(
-            |link| json!({"trace": hex(&link.trace), "span": hex(&link.span), "attributes": pairs(&link.attributes)}),
+            |link| json!({"trace": id(&link.trace), "span": id(&link.span), "attributes": pairs(&link.attributes)}),
         );
     let mut logs: Vec<&Arc<LogRecord>> = trace.logs.iter().filter(|line| line.span == Some(span.id)).collect();
     logs.sort_by_key(|line| line.time);
@@ -211,7 +216,7 @@ pub(crate) fn details(trace: &Trace, span: &StoredSpan) -> Value {
     let logs = logs.into_iter().take(MOST_LISTED).map(|line| {
         json!({
             "at": since(line.time),
-            "level": line.level(),
+            "level": short(&line.level()),
             "message": plain(&line.body),
             "event": short(&line.event_name),
             "attributes": pairs(&line.attributes),
@@ -225,7 +230,7 @@ pub(crate) fn details(trace: &Trace, span: &StoredSpan) -> Value {
         "id": span.id.to_string(),
         "parent": span.parent().map(|parent| parent.to_string()),
         "status": traceql::status(span),
-        "message": Some(span.status_message()).filter(|message| !message.is_empty()),
+        "message": Some(text(span.status_message())).filter(|message| !message.is_empty()),
         "callee": callee,
         "attributes": pairs(span.attributes()),
         "events": events.collect::<Value>(),
@@ -233,7 +238,7 @@ pub(crate) fn details(trace: &Trace, span: &StoredSpan) -> Value {
         "links": links.collect::<Value>(),
         "more": {"events": more(span.events().len()), "links": more(span.links().len()), "logs": more_logs},
         "resource": pairs(span.resource_attributes()),
-        "scope": format!("{} {}", scope.name, scope.version).trim(),
+        "scope": format!("{} {}", short(&scope.name), short(&scope.version)).trim(),
     })
 }
 

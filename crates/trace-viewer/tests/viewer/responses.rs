@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use test_support::eventually;
 
 use crate::attacks::{BESIDE, MAX_BYTES, Message, Way, field, ids, send};
-use crate::support::{Viewer, new_trace};
+use crate::support::{Viewer, new_trace, post};
 
 #[test]
 fn clients_that_read_nothing_do_not_fill_the_memory() {
@@ -134,4 +134,60 @@ fn values_of_many_small_items_stay_within_the_memory() {
     if let Some(most) = viewer.memory() {
         assert!(most < 2 * MAX_BYTES + BESIDE, "{} MiB", most >> 20);
     }
+}
+
+/// Sends spans `first` up to `last` of a trace, each with `content`, in messages that are small enough.
+pub(crate) fn send_spans(viewer: &Viewer, trace: &str, (first, last): (u64, u64), content: impl Fn(u64) -> Vec<u8>) {
+    let numbers: Vec<u64> = (first..=last).collect();
+    let span = |number: &u64| field(2, &[ids(trace, *number), content(*number)].concat());
+    for part in numbers.chunks(((6 << 20) / span(&first).len()).clamp(1, 20_000)) {
+        let spans: Vec<u8> = part.iter().flat_map(span).collect();
+        assert_eq!(send(viewer, Way::Protobuf, &Message::of_spans(&spans)), 200);
+    }
+}
+
+/// Requests each path `count` times, all at once, and then checks the memory.
+fn request_at_once(viewer: &Viewer, paths: &[String], count: usize, max_bytes: u64) {
+    std::thread::scope(|threads| {
+        for path in paths.iter().cycle().take(count * paths.len()) {
+            threads.spawn(move || {
+                let status = viewer.get(path).status().as_u16();
+                assert!([200, 400, 503].contains(&status), "{path}: {status}");
+            });
+        }
+    });
+    if let Some(most) = viewer.memory() {
+        assert!(most < max_bytes + BESIDE, "{} MiB: {paths:?}", most >> 20);
+    }
+}
+
+#[test]
+fn severity_of_megabytes_is_cut_in_the_details_of_a_span() {
+    let viewer = Viewer::start(&[&format!("--max-bytes={}", 8 * MAX_BYTES)]);
+    let trace = new_trace();
+    send_spans(&viewer, &trace, (1, 1), |_| Vec::new());
+    let id: Vec<u8> = ids(&trace, 1)[2..18].to_vec();
+    // Its capitals take three times as much.
+    let severity = field(3, "\u{390}".repeat(7 << 19).as_bytes());
+    let record = [severity, field(9, &id), field(10, &1_u64.to_be_bytes())].concat();
+    let message = field(1, &field(2, &field(2, &record)));
+    for _ in 0..8 {
+        let url = format!("{}/v1/logs", viewer.otlp);
+        assert_eq!(post(&url, "application/x-protobuf", message.clone()).status(), 200);
+    }
+    let path = format!("/view/traces/{trace}/spans/{:016x}", 1);
+    request_at_once(&viewer, std::slice::from_ref(&path), 1, 8 * MAX_BYTES);
+    assert_eq!(viewer.json(&path)["logs"].as_array().map(Vec::len), Some(8));
+}
+
+#[test]
+fn keys_and_values_of_megabytes_are_left_out_of_those_that_are_offered() {
+    let viewer = Viewer::start(&[&format!("--max-bytes={}", 2 * MAX_BYTES)]);
+    // A control character is six in JSON.
+    let text = vec![1; 7 << 20];
+    send_spans(&viewer, &new_trace(), (1, 1), |_| attribute(&field(5, &field(1, &field(1, &text)))));
+    send_spans(&viewer, &new_trace(), (1, 1), |_| field(9, &[field(1, &text), field(2, &field(1, b"v"))].concat()));
+    let paths = ["/api/v2/search/tag/span.k/values", "/api/search/tag/k/values", "/api/v2/search/tags"];
+    request_at_once(&viewer, &paths.map(str::to_owned), 12, 2 * MAX_BYTES);
+    assert_eq!(viewer.json("/api/search/tags")["tagNames"], serde_json::json!(["k"]));
 }
