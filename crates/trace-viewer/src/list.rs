@@ -136,7 +136,7 @@ impl Test {
         deadline.check_now()?;
         match &self.query {
             Some(query) if self.passes_filters(trace, deadline)? => {
-                Ok(query.run(&TraceContext::new(trace), deadline)?.is_some())
+                Ok(query.run(&TraceContext::new(trace, deadline))?.is_some())
             }
             Some(_) => Ok(false),
             None => self.passes_filters(trace, deadline),
@@ -146,7 +146,7 @@ impl Test {
     fn passes_filters(&self, trace: &Trace, deadline: &Deadline) -> Result<bool, TimedOut> {
         let any = |test: &dyn Fn(&StoredSpan) -> bool| {
             for span in trace.spans.values() {
-                deadline.check()?;
+                deadline.check_bytes(span.service().len() + span.name().len())?;
                 if test(span) {
                     return Ok(true);
                 }

@@ -33,7 +33,7 @@ use crate::query::{QueryError, QueryPool};
 use crate::span::StoredSpan;
 use crate::store::Store;
 use crate::trace::Trace;
-use crate::traceql::{Deadline, Query, TraceContext};
+use crate::traceql::{Deadline, Query, TimedOut, TraceContext};
 
 use answer::{Answer, data, sentence};
 
@@ -123,12 +123,11 @@ impl Tools {
         self.run(move |deadline| {
             let mut answer = Answer::new(&base);
             let part = wanted.service.unwrap_or_default().to_lowercase();
-            let of_service = |span: &&Arc<StoredSpan>| span.service().to_lowercase().contains(&part);
             let mut left = wanted.count.unwrap_or(10).clamp(1, MOST_TRACES);
             for trace in NewestFirst::new(&store, u64::MAX, Services::default()) {
                 deadline.check_now()?;
                 let errors = trace.spans.values().filter(|span| span.failed()).count();
-                if (errors == 0 && wanted.errors_only) || !trace.spans.values().any(|span| of_service(&span)) {
+                if (errors == 0 && wanted.errors_only) || !has_service(&trace, &part, deadline)? {
                     continue;
                 }
                 answer.line(&summary(&base, &trace, errors));
@@ -151,8 +150,10 @@ impl Tools {
         Extension(request): Extension<Parts>,
     ) -> Result<String, String> {
         let id = TraceId::from_hex(trace_id.trim())?;
-        let trace = self.store.get(id).ok_or("no trace with this id is in memory")?;
-        self.run(move |_| Ok(one_at_a_time(|| explain(&base(&request), &trace)))).await
+        let store = self.store.clone();
+        // The trace is not held while this waits for its turn.
+        let explained = self.run(move |_| Ok(one_at_a_time(|| Some(explain(&base(&request), &*store.get(id)?)))));
+        explained.await?.ok_or_else(|| "no trace with this id is in memory".to_owned())
     }
 
     /// What differs between two traces, or two spans with all below them: a sentence, and what became slower, faster,
@@ -187,8 +188,8 @@ impl Tools {
             let (mut answer, mut traces, mut spans) = (Answer::new(&base), 0, 0);
             for trace in NewestFirst::new(&store, u64::MAX, Services::default()) {
                 deadline.check_now()?;
-                let context = TraceContext::new(&trace);
-                let Some(found) = query.run(&context, deadline)? else { continue };
+                let context = TraceContext::new(&trace, deadline);
+                let Some(found) = query.run(&context)? else { continue };
                 found.spans.iter().take(SPANS_OF_EACH).for_each(|span| answer.line(&found_span(&base, &trace, span)));
                 (traces, spans) = (traces + 1, spans + found.spans.len());
                 if traces == MOST_TRACES {
@@ -218,6 +219,18 @@ impl Tools {
             QueryError::Overloaded(reason) => reason.to_owned(),
         })
     }
+}
+
+/// Whether a service of the trace has `part` in its name; there may be 100,000 names, or one of megabytes.
+fn has_service(trace: &Trace, part: &str, deadline: &Deadline) -> Result<bool, TimedOut> {
+    for origin in &trace.origins {
+        let service = &origin.resource.service;
+        deadline.check_bytes(service.len())?;
+        if service.to_lowercase().contains(part) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A tree takes many times the memory of the answer.

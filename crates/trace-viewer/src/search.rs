@@ -131,7 +131,7 @@ impl Search {
             if service.is_some_and(|service| !has(service)) || found.contains(&trace.id) {
                 continue;
             }
-            let context = TraceContext::new(&trace);
+            let context = TraceContext::new(&trace, deadline);
             if let Some(matching) = self.matching(&context, deadline)? {
                 let spans = self.query.as_ref().zip(matching);
                 let spans = spans.map(|(query, spans)| self.found_spans(query, &context, spans));
@@ -151,7 +151,7 @@ impl Search {
 
     /// The spans that the query finds, if the trace matches; none without a query.
     fn matching<'a>(
-        &self,
+        &'a self,
         context: &TraceContext<'a>,
         deadline: &Deadline,
     ) -> Result<Option<Option<SpanSet<'a>>>, TimedOut> {
@@ -169,7 +169,7 @@ impl Search {
         }
         match &self.query {
             None => Ok(Some(None)),
-            Some(query) => Ok(query.run(context, deadline)?.map(Some)),
+            Some(query) => Ok(query.run(context)?.map(Some)),
         }
     }
 

@@ -1,10 +1,13 @@
 //! Runs a query over the spans of one trace.
 
+use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
+
+use regex::Regex;
 
 use super::{Aggregate, Comparison, Expression, Field, Function, Query, Scope, SpanSets, Stage, Value};
 use crate::ids::SpanId;
@@ -13,6 +16,13 @@ use crate::trace::Trace;
 
 /// A clock costs as much as a simple condition, so it is read once for this many spans.
 const SPANS_BETWEEN_CHECKS: u32 = 32;
+
+/// So many bytes of a text count as a span.
+const BYTES_AS_A_SPAN: usize = 64;
+
+/// Bytes of a text that a regular expression sees; Tempo keeps 2,048 of each attribute. In the worst case each byte takes
+/// time in proportion to the size of the pattern.
+const MOST_MATCHED: usize = 16 << 10;
 
 /// A query took too long.
 #[derive(Debug)]
@@ -43,10 +53,16 @@ impl Deadline {
         CancelOnDrop(self.cancelled.clone())
     }
 
-    /// Called once for each span.
+    /// Called once for each span, or each item of a list.
     pub(crate) fn check(&self) -> Result<(), TimedOut> {
-        self.spans.set(self.spans.get().wrapping_add(1));
-        if self.spans.get().is_multiple_of(SPANS_BETWEEN_CHECKS) { self.check_now() } else { Ok(()) }
+        self.check_bytes(0)
+    }
+
+    /// The same before something is done with each byte of a text.
+    pub(crate) fn check_bytes(&self, bytes: usize) -> Result<(), TimedOut> {
+        let spans = self.spans.get().saturating_add(1 + (bytes / BYTES_AS_A_SPAN) as u32);
+        self.spans.set(if spans < SPANS_BETWEEN_CHECKS { spans } else { 0 });
+        if spans < SPANS_BETWEEN_CHECKS { Ok(()) } else { self.check_now() }
     }
 
     pub(crate) fn check_now(&self) -> Result<(), TimedOut> {
@@ -58,6 +74,7 @@ impl Deadline {
 /// What all spans of a trace share, found once for each trace.
 pub(crate) struct TraceContext<'a> {
     pub(crate) trace: &'a Trace,
+    deadline: &'a Deadline,
     pub(super) trace_id: String,
     pub(crate) duration: u64,
     pub(crate) has_root: bool,
@@ -87,10 +104,11 @@ pub(crate) struct SpanSet<'a> {
 }
 
 impl<'a> TraceContext<'a> {
-    pub(crate) fn new(trace: &'a Trace) -> Self {
+    pub(crate) fn new(trace: &'a Trace, deadline: &'a Deadline) -> Self {
         let root = trace.root();
         Self {
             trace,
+            deadline,
             trace_id: trace.id.to_string(),
             duration: trace.duration(),
             has_root: root.is_some(),
@@ -153,25 +171,29 @@ impl Query {
     }
 
     /// The spans of the trace that the query finds, if there are any.
-    pub(crate) fn run<'a>(
-        &self,
-        context: &TraceContext<'a>,
-        deadline: &Deadline,
-    ) -> Result<Option<SpanSet<'a>>, TimedOut> {
-        let spans = context.spans().collect();
+    pub(crate) fn run<'a>(&'a self, context: &TraceContext<'a>) -> Result<Option<SpanSet<'a>>, TimedOut> {
+        let (spans, deadline): (Vec<_>, _) = (context.spans().collect(), context.deadline);
         let mut attributes = Vec::new();
-        let spans = run(&self.pipeline, spans, &mut attributes, context, deadline)?;
+        let spans = run(&self.pipeline, Cow::Owned(spans), &mut attributes, context, deadline)?.into_owned();
         Ok((!spans.is_empty()).then_some(SpanSet { spans, attributes }))
     }
 }
 
-fn run<'a>(
+fn is_match(pattern: &Regex, text: &str, deadline: &Deadline) -> bool {
+    let text = &text[..text.floor_char_boundary(MOST_MATCHED)];
+    deadline.check_bytes(text.len()).is_ok() && pattern.is_match(text)
+}
+
+/// Spans of a trace, by id. Both sides of `&&` and `||` borrow them: a chain of 250 would hold as many copies.
+type Spans<'s, 'a> = Cow<'s, [&'a StoredSpan]>;
+
+fn run<'s, 'a>(
     pipeline: &[Stage],
-    mut spans: Vec<&'a StoredSpan>,
+    mut spans: Spans<'s, 'a>,
     attributes: &mut Vec<(String, Value<'static>)>,
     context: &TraceContext<'a>,
     deadline: &Deadline,
-) -> Result<Vec<&'a StoredSpan>, TimedOut> {
+) -> Result<Spans<'s, 'a>, TimedOut> {
     for stage in pipeline {
         if spans.is_empty() {
             break;
@@ -180,10 +202,10 @@ fn run<'a>(
             Stage::Select => {}
             Stage::Spans(sets) => spans = sets.filter(spans, attributes, context, deadline)?,
             Stage::Aggregate(aggregate) => match aggregate.result(&spans, context, deadline)? {
-                Some(result) if result.compare(aggregate.comparison, &aggregate.limit) => {
+                Some(result) if result.compare(aggregate.comparison, &aggregate.limit, deadline) => {
                     attributes.push((aggregate.text.clone(), result));
                 }
-                _ => spans.clear(),
+                _ => spans = Spans::default(),
             },
         }
     }
@@ -191,36 +213,42 @@ fn run<'a>(
 }
 
 impl SpanSets {
-    fn filter<'a>(
+    fn filter<'s, 'a>(
         &self,
-        spans: Vec<&'a StoredSpan>,
+        spans: Spans<'s, 'a>,
         attributes: &mut Vec<(String, Value<'static>)>,
         context: &TraceContext<'a>,
         deadline: &Deadline,
-    ) -> Result<Vec<&'a StoredSpan>, TimedOut> {
+    ) -> Result<Spans<'s, 'a>, TimedOut> {
         match self {
             Self::Filter(Expression::Value(Value::Flag(true))) => Ok(spans),
             Self::Filter(condition) => {
                 let mut kept = Vec::new();
-                for span in spans {
+                for &span in spans.iter() {
                     deadline.check()?;
                     if condition.holds(context, span) {
                         kept.push(span);
                     }
                 }
-                Ok(kept)
+                // Conditions end early behind the deadline.
+                deadline.check_now()?;
+                Ok(kept.into())
             }
             Self::Pipeline(pipeline) => run(pipeline, spans, attributes, context, deadline),
             Self::And(left, right) | Self::Or(left, right) => {
-                let mut of_left = left.filter(spans.clone(), attributes, context, deadline)?;
-                let of_right = right.filter(spans, attributes, context, deadline)?;
+                let of_left = left.filter(Cow::Borrowed(&spans), attributes, context, deadline)?;
+                let of_right = right.filter(Cow::Borrowed(&spans), attributes, context, deadline)?;
                 if matches!(self, Self::And(..)) && (of_left.is_empty() || of_right.is_empty()) {
-                    return Ok(Vec::new());
+                    return Ok(Spans::default());
                 }
-                of_left.extend(of_right);
-                of_left.sort_by_key(|span| span.id);
-                of_left.dedup_by_key(|span| span.id);
-                Ok(of_left)
+                if of_left.len() == spans.len() || of_right.len() == spans.len() {
+                    drop((of_left, of_right));
+                    return Ok(spans);
+                }
+                let mut of_both = [of_left, of_right].concat();
+                of_both.sort_by_key(|span| span.id);
+                of_both.dedup_by_key(|span| span.id);
+                Ok(of_both.into())
             }
         }
     }
@@ -282,10 +310,10 @@ impl Expression {
             Self::And(left, right) => left.holds(context, span) && right.holds(context, span),
             Self::Or(left, right) => left.holds(context, span) || right.holds(context, span),
             Self::Compare(comparison, left, right) => {
-                left.evaluate(context, span).compare(*comparison, &right.evaluate(context, span))
+                left.evaluate(context, span).compare(*comparison, &right.evaluate(context, span), context.deadline)
             }
             Self::Match(of, pattern, wanted) => {
-                of.evaluate(context, span).matches(&|text| pattern.is_match(text), *wanted)
+                of.evaluate(context, span).matches(&|text| is_match(pattern, text, context.deadline), *wanted)
             }
             Self::Exists(of) => of.evaluate(context, span) != Value::Nil,
             Self::Missing(of) => of.evaluate(context, span) == Value::Nil,

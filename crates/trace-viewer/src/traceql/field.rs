@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::evaluate::TraceContext;
 use super::{Value, parse};
 use crate::attributes::{self, Attribute};
-use crate::span::StoredSpan;
+use crate::span::{Event, Link, StoredSpan};
 
 /// A field of a span.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,7 +106,7 @@ impl Field {
     }
 
     /// The field's value for `span`.
-    pub(crate) fn value<'a>(&self, context: &TraceContext<'a>, span: &'a StoredSpan) -> Value<'a> {
+    pub(crate) fn value<'a>(&'a self, context: &TraceContext<'a>, span: &'a StoredSpan) -> Value<'a> {
         match self {
             Self::Attribute(scope, key) => attribute(*scope, key, span),
             Self::Intrinsic(intrinsic) => intrinsic.value(context, span),
@@ -116,8 +116,6 @@ impl Field {
 
 impl Intrinsic {
     fn value<'a>(self, context: &TraceContext<'a>, span: &'a StoredSpan) -> Value<'a> {
-        let events = span.events();
-        let links = span.links();
         match self {
             Self::Duration => Value::Duration((span.end() - span.start()) as i64),
             Self::Name => Value::text(span.name()),
@@ -134,27 +132,24 @@ impl Intrinsic {
             Self::TraceId => Value::Text(context.trace_id.as_str().to_owned().into()),
             Self::SpanId => Value::Text(span.id.to_string().into()),
             Self::ParentId => Value::Text(span.parent().map(|id| id.to_string()).unwrap_or_default().into()),
-            Self::EventName => each(events.iter().map(|event| Value::text(&event.name))),
-            Self::EventTimeSinceStart => {
-                each(events.iter().map(|event| Value::Duration(event.time.wrapping_sub(span.start()) as i64)))
-            }
-            Self::LinkTraceId => each(links.iter().map(|link| Value::Text(hex(&link.trace).into()))),
-            Self::LinkSpanId => each(links.iter().map(|link| Value::Text(hex(&link.span).into()))),
+            Self::EventName => Each::value(span, Of::EventName),
+            Self::EventTimeSinceStart => Each::value(span, Of::EventTime),
+            Self::LinkTraceId => Each::value(span, Of::LinkTrace),
+            Self::LinkSpanId => Each::value(span, Of::LinkSpan),
             Self::InstrumentationName => Value::text(&span.scope().name),
             Self::InstrumentationVersion => Value::text(&span.scope().version),
         }
     }
 }
 
-fn attribute<'a>(scope: Scope, key: &str, span: &'a StoredSpan) -> Value<'a> {
-    let of = |list: &'a [Attribute]| attributes::find(list, key).map_or(Value::Nil, value);
+fn attribute<'a>(scope: Scope, key: &'a str, span: &'a StoredSpan) -> Value<'a> {
     let set = |value: &Value<'_>| *value != Value::Nil;
     match scope {
         Scope::Span => span.attribute(key).map_or(Value::Nil, value),
         Scope::Resource => span.resource_attribute(key).map_or(Value::Nil, value),
-        Scope::Instrumentation => of(&span.scope().attributes),
-        Scope::Event => each(span.events().iter().map(|event| of(&event.attributes)).filter(set)),
-        Scope::Link => each(span.links().iter().map(|link| of(&link.attributes)).filter(set)),
+        Scope::Instrumentation => in_list(&span.scope().attributes, key),
+        Scope::Event => Each::value(span, Of::EventAttribute(key)),
+        Scope::Link => Each::value(span, Of::LinkAttribute(key)),
         Scope::Any => [Scope::Span, Scope::Resource, Scope::Event, Scope::Link, Scope::Instrumentation]
             .into_iter()
             .map(|scope| attribute(scope, key, span))
@@ -163,9 +158,57 @@ fn attribute<'a>(scope: Scope, key: &str, span: &'a StoredSpan) -> Value<'a> {
     }
 }
 
-fn each<'a>(values: impl Iterator<Item = Value<'a>>) -> Value<'a> {
-    let values: Vec<_> = values.collect();
-    if values.is_empty() { Value::Nil } else { Value::Each(values) }
+fn in_list<'a>(list: &'a [Attribute], key: &str) -> Value<'a> {
+    attributes::find(list, key).map_or(Value::Nil, value)
+}
+
+/// One value for each event or link of a span; made one by one, as there may be half a million.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Each<'a> {
+    span: &'a StoredSpan,
+    of: Of<'a>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Of<'a> {
+    EventName,
+    EventTime,
+    EventAttribute(&'a str),
+    LinkTrace,
+    LinkSpan,
+    LinkAttribute(&'a str),
+}
+
+impl<'a> Each<'a> {
+    /// `Nil` where there is none.
+    fn value(span: &'a StoredSpan, of: Of<'a>) -> Value<'a> {
+        let each = Self { span, of };
+        if each.iter().next().is_some() { Value::Each(each) } else { Value::Nil }
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = Value<'a>> {
+        let Self { span, of } = self;
+        let of_event = move |event: &'a Event| match of {
+            Of::EventName => Value::text(&event.name),
+            Of::EventTime => Value::Duration(event.time.wrapping_sub(span.start()) as i64),
+            Of::EventAttribute(key) => in_list(&event.attributes, key),
+            Of::LinkTrace | Of::LinkSpan | Of::LinkAttribute(_) => Value::Nil,
+        };
+        let of_link = move |link: &'a Link| match of {
+            Of::LinkTrace => Value::Text(hex(&link.trace).into()),
+            Of::LinkSpan => Value::Text(hex(&link.span).into()),
+            Of::LinkAttribute(key) => in_list(&link.attributes, key),
+            Of::EventName | Of::EventTime | Of::EventAttribute(_) => Value::Nil,
+        };
+        let values = span.events().iter().map(of_event).chain(span.links().iter().map(of_link));
+        values.filter(|value| *value != Value::Nil)
+    }
+}
+
+impl PartialEq for Each<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
 }
 
 /// Maps and bytes have no type in TraceQL.

@@ -6,7 +6,9 @@ use std::cmp::Ordering;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::{Arithmetic, Comparison, field};
+use super::evaluate::Deadline;
+use super::field::{self, Each};
+use super::{Arithmetic, Comparison};
 use crate::attributes;
 
 /// A value in a query, or of a span's field.
@@ -27,7 +29,7 @@ pub(crate) enum Value<'a> {
     /// An attribute that is a list. `!=` and `!~` hold if they hold for all items, the others if they hold for one.
     List(Cow<'a, [attributes::Value]>),
     /// One value for each event or link. A comparison holds if it holds for one.
-    Each(Vec<Value<'a>>),
+    Each(Each<'a>),
 }
 
 impl<'a> Value<'a> {
@@ -36,15 +38,21 @@ impl<'a> Value<'a> {
     }
 
     /// False where a value is missing, and where the types differ.
-    pub(super) fn compare(&self, comparison: Comparison, other: &Self) -> bool {
+    ///
+    /// Two lists are compared item by item with item, so each counts for the deadline; behind it, whoever runs the query
+    /// drops the result.
+    pub(super) fn compare(&self, comparison: Comparison, other: &Self, deadline: &Deadline) -> bool {
         let for_all = comparison == Comparison::NotEqual;
+        let in_time = || deadline.check().is_ok();
+        let left = |item: Value<'_>| item.compare(comparison, other, deadline);
+        let right = |item: Value<'_>| self.compare(comparison, &item, deadline);
         match (self, other) {
-            (Self::List(list), other) if for_all => items(list).all(|item| item.compare(comparison, other)),
-            (one, Self::List(list)) if for_all => items(list).all(|item| one.compare(comparison, &item)),
-            (Self::List(list), other) => items(list).any(|item| item.compare(comparison, other)),
-            (one, Self::List(list)) => items(list).any(|item| one.compare(comparison, &item)),
-            (Self::Each(values), other) => values.iter().any(|value| value.compare(comparison, other)),
-            (one, Self::Each(values)) => values.iter().any(|value| one.compare(comparison, value)),
+            (Self::List(list), _) if for_all => items(list).all(|item| in_time() && left(item)),
+            (_, Self::List(list)) if for_all => items(list).all(|item| in_time() && right(item)),
+            (Self::List(list), _) => items(list).any(|item| !in_time() || left(item)),
+            (_, Self::List(list)) => items(list).any(|item| !in_time() || right(item)),
+            (Self::Each(values), _) => values.iter().any(|value| !in_time() || left(value)),
+            (_, Self::Each(values)) => values.iter().any(|value| !in_time() || right(value)),
             (Self::Text(a), Self::Text(b)) => comparison.holds(Some(a.cmp(b))),
             (Self::Flag(a), Self::Flag(b)) => comparison.holds(Some(a.cmp(b))),
             (Self::Status(a), Self::Status(b)) | (Self::Kind(a), Self::Kind(b)) => comparison.holds(Some(a.cmp(b))),
@@ -56,7 +64,7 @@ impl<'a> Value<'a> {
     }
 
     /// Whether `test` holds for a text, or as [`Value::List`] and [`Value::Each`] say; `wanted` is false for `!~`.
-    pub(super) fn matches(&self, test: &impl Fn(&str) -> bool, wanted: bool) -> bool {
+    pub(super) fn matches(&self, test: &dyn Fn(&str) -> bool, wanted: bool) -> bool {
         match self {
             Self::Text(text) => test(text) == wanted,
             Self::List(list) if !wanted => items(list).all(|item| item.matches(test, wanted)),
@@ -145,8 +153,8 @@ impl<'a> Value<'a> {
             Self::Duration(nanos) => Value::Duration(nanos),
             Self::Status(name) => Value::Status(name),
             Self::Kind(name) => Value::Kind(name),
-            Self::List(list) => Value::List(list.into_owned().into()),
-            Self::Each(values) => Value::Each(values.into_iter().map(Self::owned).collect()),
+            // Neither is a number, and results of aggregates are.
+            Self::List(_) | Self::Each(_) => Value::Nil,
         }
     }
 
@@ -154,8 +162,15 @@ impl<'a> Value<'a> {
     pub(crate) fn typed_texts(&self) -> Box<dyn Iterator<Item = (&'static str, Cow<'_, str>)> + '_> {
         match self {
             Self::List(list) => Box::new(items(list).filter_map(Value::typed_text)),
-            Self::Each(values) => Box::new(values.iter().flat_map(Self::typed_texts)),
+            Self::Each(values) => Box::new(values.iter().flat_map(Value::into_typed_texts)),
             one => Box::new(one.borrowed().typed_text().into_iter()),
+        }
+    }
+
+    fn into_typed_texts(self) -> Box<dyn Iterator<Item = (&'static str, Cow<'a, str>)> + 'a> {
+        match self {
+            Self::List(Cow::Borrowed(list)) => Box::new(items(list).filter_map(Value::typed_text)),
+            one => Box::new(one.typed_text().into_iter()),
         }
     }
 
@@ -180,7 +195,10 @@ fn items(list: &[attributes::Value]) -> impl Iterator<Item = Value<'_>> {
 impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = match self {
-            Self::Each(values) if values.len() == 1 => return values[0].serialize(serializer),
+            Self::Each(values) => match (values.iter().next(), values.iter().nth(1)) {
+                (Some(one), None) => return one.serialize(serializer),
+                _ => serializer.serialize_map(None)?,
+            },
             _ => serializer.serialize_map(None)?,
         };
         match self {
@@ -196,7 +214,7 @@ impl Serialize for Value<'_> {
             Self::Duration(nanos) => map.serialize_entry("stringValue", &go_duration(*nanos))?,
             Self::Status(name) | Self::Kind(name) => map.serialize_entry("stringValue", name)?,
             Self::List(list) => map.serialize_entry("arrayValue", &ArrayValue { values: Items(list) })?,
-            Self::Each(values) => map.serialize_entry("arrayValue", &ArrayValue { values })?,
+            Self::Each(values) => map.serialize_entry("arrayValue", &ArrayValue { values: OfEach(*values) })?,
         }
         map.end()
     }
@@ -205,6 +223,14 @@ impl Serialize for Value<'_> {
 #[derive(Serialize)]
 struct ArrayValue<T> {
     values: T,
+}
+
+struct OfEach<'a>(Each<'a>);
+
+impl Serialize for OfEach<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter())
+    }
 }
 
 struct Items<'a>(&'a [attributes::Value]);

@@ -176,3 +176,13 @@ fn client_of_python_calls_a_tool() {
     assert!(printed.starts_with("compare_traces,explain_trace,find_spans,recent_traces Texts between"), "{printed}");
     assert!(printed.contains("async_roll_1"), "{printed}");
 }
+
+#[test]
+fn service_with_a_name_of_megabytes_is_looked_at_once_for_a_trace() {
+    let viewer = Viewer::start(&[]);
+    let spans: Vec<Value> = (1..=2_000).map(|number| span(&"1".repeat(32), number, 0, "a", 0, 5)).collect();
+    viewer.send(&"é".repeat(2 << 20), &spans);
+    let start = std::time::Instant::now();
+    let (text, is_error) = tool(&viewer, "recent_traces", json!({"service": "nowhere"}));
+    assert!(!is_error && start.elapsed().as_secs() < 10, "{:?}: {text}", start.elapsed());
+}

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::attacks::{BESIDE, MAX_BYTES, field};
+use crate::responses::send_spans;
 use crate::support::{Viewer, client, new_trace, span, traces, with};
 
 /// Sends one trace of `spans` spans: a root of two hours, and its children.
@@ -136,4 +138,48 @@ fn costly_queries_delay_neither_probes_nor_ingest() {
     // Where a query holds the runtime or the store, these wait for all that came before.
     let ended = ended.load(Ordering::Relaxed);
     assert!(ended < QUERIES, "all {QUERIES} queries ended before five probes and five messages were answered");
+}
+
+#[test]
+fn chain_of_250_sets_holds_the_spans_of_a_trace_once() {
+    let viewer = Viewer::start(&[&format!("--max-bytes={}", 2 * MAX_BYTES)]);
+    send_spans(&viewer, &new_trace(), (1, 60_000), |_| Vec::new());
+    for operator in ["&&", "||"] {
+        let query = vec!["{}"; 250].join(operator);
+        std::thread::scope(|threads| {
+            for _ in 0..2 {
+                threads.spawn(|| assert_eq!(search(&viewer, &query).0, 200));
+            }
+        });
+    }
+    if let Some(most) = viewer.memory() {
+        assert!(most < 2 * MAX_BYTES + BESIDE, "{} MiB", most >> 20);
+    }
+}
+
+/// An attribute with a list of so many integers from `first` on.
+fn list(key: &[u8], first: u64, count: u64) -> Vec<u8> {
+    let item = |number| {
+        let mut item = vec![3 << 3];
+        prost::encoding::encode_varint(number, &mut item);
+        field(1, &item)
+    };
+    let items: Vec<u8> = (first..first + count).flat_map(item).collect();
+    field(9, &[field(1, key), field(2, &field(5, &items))].concat())
+}
+
+#[test]
+fn lists_that_are_compared_item_by_item_and_patterns_end_at_the_deadline() {
+    let viewer = Viewer::start(&["--query-timeout-ms=1000"]);
+    send_spans(&viewer, &new_trace(), (1, 1), |_| [list(b"k", 1, 40_000), list(b"j", 1_000_000, 40_000)].concat());
+    // In a text without regularity each character takes time in proportion to the pattern.
+    let text: Vec<u8> =
+        (0..2_u64 << 20).map(|i| b"ab"[(i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as usize % 2]).collect();
+    send_spans(&viewer, &new_trace(), (1, 1), |_| field(5, &text));
+    for query in ["{ span.k = span.j }", r#"{ name =~ ".*a[ab]{900}z" }"#] {
+        let start = Instant::now();
+        let status = search(&viewer, query).0;
+        assert!([200, 503].contains(&status), "{query}: {status}");
+        assert!(start.elapsed() < Duration::from_secs(15), "{query}: {:?}", start.elapsed());
+    }
 }

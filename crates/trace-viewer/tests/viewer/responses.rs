@@ -162,6 +162,15 @@ fn request_at_once(viewer: &Viewer, paths: &[String], count: usize, max_bytes: u
 }
 
 #[test]
+fn links_that_a_query_selects_are_not_copied() {
+    let viewer = Viewer::start(&[&format!("--max-bytes={}", 8 * MAX_BYTES)]);
+    let link = field(13, &[field(1, b"xxxx"), field(2, b"yyyy")].concat());
+    send_spans(&viewer, &new_trace(), (1, 1), |_| link.repeat(340_000));
+    let query = "%7Blink%3AtraceID%20%21%3D%20%221%22%7D%20%7C%20select%28link%3AtraceID%2C%20link%3AspanID%29";
+    request_at_once(&viewer, &[format!("/api/search?q={query}")], 4, 8 * MAX_BYTES);
+}
+
+#[test]
 fn severity_of_megabytes_is_cut_in_the_details_of_a_span() {
     let viewer = Viewer::start(&[&format!("--max-bytes={}", 8 * MAX_BYTES)]);
     let trace = new_trace();
