@@ -43,17 +43,17 @@ fn span(input: &mut Unstructured<'_>, number: u64) -> Result<Span> {
     let start = if input.ratio(1, 16)? { input.arbitrary()? } else { input.int_in_range(0..=2_000_000)? };
     let length = if input.ratio(1, 16)? { input.arbitrary()? } else { input.int_in_range(0..=2_000_000)? };
     let attributes = input.int_in_range(0..=3)?;
-    let attributes = (0..attributes).map(|_| Ok((input.choose(&READ_ATTRIBUTES)?.to_string(), text(input, &VALUES)?)));
+    let attributes = (0..attributes).map(|_| Ok(((*input.choose(&READ_ATTRIBUTES)?).into(), text(input, &VALUES)?.into())));
     let attributes = attributes.collect::<Result<_>>()?;
     Ok(Span {
         parent: SpanId::new(parent),
-        name: text(input, &NAMES)?,
-        service: text(input, &["frontend", "dice-roller", ""])?,
+        name: text(input, &NAMES)?.into(),
+        service: text(input, &["frontend", "dice-roller", ""])?.into(),
         kind: Kind::from_number(input.int_in_range(0..=5)?),
         start,
         end: start.saturating_add(length),
         failed: input.ratio(1, 4)?,
-        message: text(input, &NAMES)?,
+        message: text(input, &NAMES)?.into(),
         attributes,
         ..Span::new(SpanId(id))
     })

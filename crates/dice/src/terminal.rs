@@ -204,7 +204,7 @@ fn label(tree: &Tree, i: usize) -> String {
     let span = &tree.spans[i];
     match span.destination().filter(|_| tree.children[i].is_empty()) {
         Some(destination) => format!("{} → {destination}", span.name),
-        None => span.name.clone(),
+        None => span.name.to_string(),
     }
 }
 
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     fn span(id: u64, parent: u64, name: &str, start: u64, end: u64) -> Span {
-        let (name, service) = (name.to_owned(), "shop".to_owned());
+        let (name, service) = (name.into(), "shop".into());
         Span { parent: SpanId::new(parent), name, service, start, end, ..Span::new(SpanId(id)) }
     }
 
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn call_without_a_span_below_it_says_where_it_goes() {
-        let address = vec![("server.address".to_owned(), "api.example.com".to_owned())];
+        let address = vec![("server.address".into(), "api.example.com".into())];
         let call = |id, from| Span { kind: Kind::Client, attributes: address.clone(), ..span(id, 1, "GET", from, 90) };
         let text = drawn(
             vec![span(1, 0, "GET /", 0, 100), call(2, 10), call(3, 20), span(4, 3, "GET /x", 30, 80)],
@@ -258,7 +258,8 @@ mod tests {
     #[test]
     fn lines_fit_the_width_whatever_names_are_long() {
         let long = "名".repeat(200);
-        let of_service = |n| Span { service: long.clone(), failed: n % 2 == 0, ..span(n, n - 1, &long, n, 200) };
+        let of_service =
+            |n| Span { service: long.as_str().into(), failed: n % 2 == 0, ..span(n, n - 1, &long, n, 200) };
         let deep = (1..100).map(of_service).collect();
         let text = drawn(deep, PLAIN);
         assert!(text.lines().all(|line| measure_text_width(line) <= 60), "{text}");
@@ -266,7 +267,7 @@ mod tests {
 
     #[test]
     fn names_cannot_control_the_terminal() {
-        let spans = vec![Span { service: "a\u{202e}b\x07".to_owned(), ..span(1, 0, "\x1b[2Jx\t\n", 0, 9) }];
+        let spans = vec![Span { service: "a\u{202e}b\x07".into(), ..span(1, 0, "\x1b[2Jx\t\n", 0, 9) }];
         let text = drawn(spans.clone(), PLAIN);
         assert!(!text.trim_end().chars().any(|c| c.is_control() || c == '\u{202e}'), "{text:?}");
         assert_eq!(text.lines().count(), 1);

@@ -21,5 +21,5 @@ pub fn slowest_span(recording: &Recording) -> Conclusion {
         (_, Kind::Client) => "small-pool",
         _ => "lock-across-await",
     };
-    Conclusion { culprit: span.service.clone(), mechanism, evidence: id.clone() }
+    Conclusion { culprit: span.service.to_string(), mechanism, evidence: id.clone() }
 }

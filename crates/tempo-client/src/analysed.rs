@@ -20,14 +20,14 @@ fn span(span: &crate::Span) -> Span {
     let service = if span.service.is_empty() { "unknown_service" } else { &span.service };
     Span {
         parent: SpanId::new(number(&span.parent_id)),
-        name: span.name.clone(),
-        service: service.to_owned(),
+        name: span.name.as_str().into(),
+        service: service.into(),
         kind: Kind::from_name(&span.kind),
         start: span.start,
         end: span.end,
         failed: span.status.code == StatusCode::Error,
-        message: span.status.message.clone(),
-        attributes: read.map(|(key, value)| (key.clone(), text(value))).collect(),
+        message: span.status.message.as_str().into(),
+        attributes: read.map(|(key, value)| (key.into(), text(value).into())).collect(),
         ..Span::new(SpanId(number(&span.id)))
     }
 }

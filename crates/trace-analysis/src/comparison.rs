@@ -1,6 +1,7 @@
 //! Two traces: whether they have the same structure, and what became slower or faster.
 
 use serde::{Serialize, Serializer};
+use smol_str::SmolStr;
 
 use crate::difference;
 use crate::matching::{Place, places};
@@ -43,9 +44,9 @@ pub struct OnlyIn {
     /// Of the span.
     pub kind: Kind,
     /// Of the span.
-    pub service: String,
+    pub service: SmolStr,
     /// Of the span.
-    pub name: String,
+    pub name: SmolStr,
     /// Of the span.
     pub span_id: SpanId,
     /// How many spans it stands for: itself and its descendants.
@@ -58,9 +59,9 @@ pub struct Changed {
     /// Of the span.
     pub kind: Kind,
     /// Of the span.
-    pub service: String,
+    pub service: SmolStr,
     /// Of the span in A.
-    pub name: String,
+    pub name: SmolStr,
     /// Its duration in A, in nanoseconds; in JSON in seconds.
     #[serde(rename = "a_seconds", serialize_with = "seconds")]
     pub a: u64,

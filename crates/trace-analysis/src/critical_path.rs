@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use serde::Serialize;
+use smol_str::SmolStr;
 
 use crate::span::tolerance;
 use crate::tree::Tree;
@@ -36,9 +37,9 @@ pub struct Path {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Share {
     /// Of the spans.
-    pub service: String,
+    pub service: SmolStr,
     /// Of the spans.
-    pub name: String,
+    pub name: SmolStr,
     /// Nanoseconds; those of all shares add up to the duration of the root.
     #[serde(skip)]
     pub nanoseconds: u64,

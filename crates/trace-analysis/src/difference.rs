@@ -6,7 +6,7 @@ use crate::comparison::{Comparison, OnlyIn};
 use crate::groups::{Group, groups};
 use crate::report::Report;
 use crate::tree::Tree;
-use crate::words::{calls, duration, name, number, sentence as as_sentence, spans, starred};
+use crate::words::{calls, duration, name, number, sentence as as_sentence, spans, stem};
 
 /// Kinds of spans that are named where only one trace has them.
 const MOST_NAMED: usize = 2;
@@ -44,20 +44,22 @@ fn outcome(a: &Tree, b: &Tree) -> Option<String> {
 
 /// The same calls in both, which ran differently wide and took at least half of the slower trace.
 fn batches(a: &Tree, b: &Tree) -> Option<(Group, Group)> {
-    let key = |group: &Group| {
-        let Group { parent_service, parent_name, service, name, count, .. } = group.clone();
-        (parent_service, starred(&parent_name), service, name, count)
-    };
-    let mut by_key = BTreeMap::<_, (Vec<Group>, Vec<Group>)>::new();
-    groups(a, 2).into_iter().for_each(|group| by_key.entry(key(&group)).or_default().0.push(group));
-    groups(b, 2).into_iter().for_each(|group| by_key.entry(key(&group)).or_default().1.push(group));
+    fn key(group: &Group) -> impl Ord {
+        let Group { parent_service, parent_name, service, name, count, .. } = group;
+        (parent_service, stem(parent_name), service, name, count)
+    }
+    let (of_a, of_b) = (groups(a, 2), groups(b, 2));
+    let mut by_key = BTreeMap::<_, (Vec<&Group>, Vec<&Group>)>::new();
+    of_a.iter().for_each(|group| by_key.entry(key(group)).or_default().0.push(group));
+    of_b.iter().for_each(|group| by_key.entry(key(group)).or_default().1.push(group));
     // Where a trace has several of the same key, it is not known which is which.
     let pairs =
         by_key.into_values().filter_map(|(a, b)| Some((<[_; 1]>::try_from(a).ok()?, <[_; 1]>::try_from(b).ok()?)));
     let half = a.duration().max(b.duration()).div_ceil(2);
     let wall = |a: &Group, b: &Group| a.wall.max(b.wall);
     let different = pairs.map(|([a], [b])| (a, b)).filter(|(a, b)| a.peak_concurrency != b.peak_concurrency);
-    different.filter(|(a, b)| wall(a, b) >= half).max_by_key(|(a, b)| wall(a, b))
+    let pair = different.filter(|(a, b)| wall(a, b) >= half).max_by_key(|(a, b)| wall(a, b))?;
+    Some((pair.0.clone(), pair.1.clone()))
 }
 
 fn about_batches(a: &Group, b: &Group) -> String {
@@ -106,31 +108,36 @@ fn durations(a: &Tree, b: &Tree, difference: &Comparison) -> String {
 
 /// The part of the critical path that changed most.
 fn most_of_it(a: &Tree, b: &Tree, difference: &Comparison) -> Option<String> {
-    let mut changes = BTreeMap::<(&str, String), i128>::new();
+    let mut changes = BTreeMap::<(&str, (&str, bool)), i128>::new();
     for (report, sign) in [(&difference.a, -1), (&difference.b, 1)] {
         for share in &report.critical_path {
-            *changes.entry((&share.service, starred(&share.name))).or_default() += sign * i128::from(share.nanoseconds);
+            *changes.entry((share.service.as_str(), stem(&share.name))).or_default() +=
+                sign * i128::from(share.nanoseconds);
         }
     }
     let least = u128::from(a.duration().max(b.duration()) / 20).max(1);
     let ((service, what), change) = changes.into_iter().max_by_key(|(_, change)| change.unsigned_abs())?;
     let size = u64::try_from(change.unsigned_abs()).ok().filter(|&size| u128::from(size) >= least)?;
     let more = if change > 0 { "more" } else { "less" };
-    Some(format!("the largest change: {} of {}, {} {more} in B", name(&what), name(service), duration(size)))
+    Some(format!("the largest change: {} of {}, {} {more} in B", name(&joined(what)), name(service), duration(size)))
+}
+
+fn joined((stem, is_numbered): (&str, bool)) -> String {
+    format!("{stem}{}", if is_numbered { "*" } else { "" })
 }
 
 /// What only one of them has.
 fn alone(difference: &Comparison) -> Option<String> {
     let list = |side: &str, only: &[OnlyIn]| {
-        let mut kinds = BTreeMap::<(&str, String), usize>::new();
+        let mut kinds = BTreeMap::<(&str, (&str, bool)), usize>::new();
         for span in only {
-            *kinds.entry((&span.service, starred(&span.name))).or_default() += 1;
+            *kinds.entry((span.service.as_str(), stem(&span.name))).or_default() += 1;
         }
         let mut kinds: Vec<_> = kinds.into_iter().collect();
         kinds.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-        let what = |((service, what), count): &((&str, String), usize)| match count {
-            1 => format!("{} of {}", name(what), name(service)),
-            count => format!("{count} × {} of {}", name(what), name(service)),
+        let what = |&((service, what), count): &((&str, (&str, bool)), usize)| match count {
+            1 => format!("{} of {}", name(&joined(what)), name(service)),
+            count => format!("{count} × {} of {}", name(&joined(what)), name(service)),
         };
         let more = if kinds.len() > MOST_NAMED { " and others" } else { "" };
         let named: Vec<_> = kinds.iter().take(MOST_NAMED).map(what).collect();

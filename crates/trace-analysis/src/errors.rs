@@ -1,6 +1,7 @@
 //! Where spans failed: the deepest one of each branch, as those above it failed because of it.
 
 use serde::Serialize;
+use smol_str::SmolStr;
 
 use crate::span::SpanId;
 use crate::tree::Tree;
@@ -9,13 +10,13 @@ use crate::tree::Tree;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
     /// Of the span.
-    pub service: String,
+    pub service: SmolStr,
     /// Of the span.
-    pub name: String,
+    pub name: SmolStr,
     /// Of the span.
     pub span_id: SpanId,
     /// The description of its status; may be empty.
-    pub message: String,
+    pub message: SmolStr,
     /// The index of the span.
     #[serde(skip)]
     pub span: usize,

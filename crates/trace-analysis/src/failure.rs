@@ -6,7 +6,7 @@ use crate::errors::Failure;
 use crate::groups::Group;
 use crate::span::{Kind, Span};
 use crate::tree::Tree;
-use crate::words::{calls, duration, message, name, named, number, spans, starred};
+use crate::words::{calls, duration, message, name, named, number, spans, starred, stem};
 
 /// What is known of the failures of a trace.
 pub(crate) struct Failures<'a> {
@@ -76,8 +76,7 @@ impl<'a> Failures<'a> {
     fn failed(&self, first: &Failure) -> String {
         let alike = |other: &&&Failure| {
             let parent = |failure: &Failure| self.tree.parents[failure.span];
-            (&other.service, starred(&other.name), parent(other))
-                == (&first.service, starred(&first.name), parent(first))
+            (&other.service, stem(&other.name), parent(other)) == (&first.service, stem(&first.name), parent(first))
         };
         let alike = self.fatal.iter().filter(alike).count();
         let group = self.groups.iter().find(|group| group.members.contains(&first.span));
@@ -119,7 +118,7 @@ impl<'a> Failures<'a> {
             true => ("one failure was handled", "failures were handled"),
             false => ("one other span failed", "other spans failed"),
         };
-        let same = |other: &&Failure| (&other.service, starred(&other.name)) == (&first.service, starred(&first.name));
+        let same = |other: &&Failure| (&other.service, stem(&other.name)) == (&first.service, stem(&first.name));
         let group =
             self.groups.iter().find(|group| self.others.iter().all(|other| group.members.contains(&other.span)));
         Some(match (self.others.len(), group, self.in_words(first.span)) {

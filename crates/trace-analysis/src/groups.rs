@@ -3,22 +3,23 @@
 use std::collections::HashMap;
 
 use serde::{Serialize, Serializer};
+use smol_str::SmolStr;
 
-use crate::span::{Kind, tolerance};
+use crate::span::{Kind, Span, tolerance};
 use crate::tree::Tree;
-use crate::words::starred;
+use crate::words::{starred, stem};
 
 /// Children of one parent with the same callee. Times are nanoseconds, as JSON they are seconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Group {
     /// The service of the parent.
-    pub parent_service: String,
+    pub parent_service: SmolStr,
     /// The name of the parent.
-    pub parent_name: String,
+    pub parent_name: SmolStr,
     /// The service of the callee.
-    pub service: String,
+    pub service: SmolStr,
     /// The name of the callee, digits at its end as one `*`.
-    pub name: String,
+    pub name: SmolStr,
     /// How many children.
     pub count: usize,
     /// The most that were in progress at the same time; at least 1.
@@ -45,15 +46,16 @@ fn seconds<S: Serializer>(nanoseconds: &u64, serializer: S) -> Result<S::Ok, S::
 }
 
 impl Group {
-    fn of(tree: &Tree, parent: usize, (service, name): (&str, String), members: Vec<usize>) -> Self {
+    fn of(tree: &Tree, parent: usize, members: Vec<usize>) -> Self {
+        let callee = called(tree, members[0]);
         let spans = || members.iter().map(|&i| &tree.spans[i]);
         let first = spans().map(|span| span.start).min().unwrap_or(0);
         let end = spans().map(|span| span.end).max().unwrap_or(0);
         Self {
             parent_service: tree.spans[parent].service.clone(),
             parent_name: tree.spans[parent].name.clone(),
-            service: service.to_owned(),
-            name,
+            service: callee.service.clone(),
+            name: if stem(&callee.name).1 { starred(&callee.name).into() } else { callee.name.clone() },
             count: members.len(),
             peak_concurrency: steps(tree, &members).iter().map(|&(_, active)| active).max().unwrap_or(0).max(1),
             sum: spans().map(|span| span.duration()).fold(0, u64::saturating_add),
@@ -83,11 +85,15 @@ impl Group {
 /// Service and name of what a span calls: those of its only child where it is a CLIENT span with one, else its own.
 /// Digits at the end of the name are one `*`.
 pub fn callee(tree: &Tree, span: usize) -> (&str, String) {
-    let callee = match tree.children[span][..] {
+    let callee = called(tree, span);
+    (&callee.service, starred(&callee.name))
+}
+
+fn called(tree: &Tree, span: usize) -> &Span {
+    match tree.children[span][..] {
         [child] if tree.spans[span].kind == Kind::Client => &tree.spans[child],
         _ => &tree.spans[span],
-    };
-    (&callee.service, starred(&callee.name))
+    }
 }
 
 /// The groups of at least `least` children, the largest sum of durations first.
@@ -96,10 +102,11 @@ pub fn groups(tree: &Tree, least: usize) -> Vec<Group> {
     for (parent, children) in tree.children.iter().enumerate().filter(|(_, children)| children.len() >= least) {
         let mut by_callee = HashMap::<_, Vec<usize>>::new();
         for &child in children {
-            by_callee.entry(callee(tree, child)).or_default().push(child);
+            let callee = called(tree, child);
+            by_callee.entry((&callee.service, stem(&callee.name))).or_default().push(child);
         }
-        let large = by_callee.into_iter().filter(|(_, members)| members.len() >= least);
-        groups.extend(large.map(|(callee, members)| Group::of(tree, parent, callee, members)));
+        let large = by_callee.into_values().filter(|members| members.len() >= least);
+        groups.extend(large.map(|members| Group::of(tree, parent, members)));
     }
     let id = |group: &Group| tree.spans[group.parent].id;
     groups.sort_by(|a, b| (b.sum, id(a), &a.service, &a.name).cmp(&(a.sum, id(b), &b.service, &b.name)));
@@ -183,7 +190,7 @@ mod tests {
         spans.extend([server(6, 2), server(7, 3), server(8, 4), server(9, 4)]);
         let tree = Tree::new(spans);
         let found: Vec<_> = groups(&tree, 2).into_iter().map(|g| (g.service, g.name, g.count)).collect();
-        let two = |service: &str, name: &str| (service.to_owned(), name.to_owned(), 2);
+        let two = |service: &str, name: &str| (service.into(), name.into(), 2);
         assert_eq!(found, [two("shop", "HTTP GET"), two("stock", "GET /x/*"), two("stock", "GET /x/*")]);
         assert!(groups(&tree, 3).is_empty());
     }

@@ -11,8 +11,8 @@
 //!
 //! let span = |id, parent: u64, name: &str, start, end| Span {
 //!     parent: SpanId::new(parent),
-//!     name: name.to_owned(),
-//!     service: "shop".to_owned(),
+//!     name: name.into(),
+//!     service: "shop".into(),
 //!     kind: Kind::Internal,
 //!     start,
 //!     end,

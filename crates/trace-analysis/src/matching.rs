@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use crate::span::Kind;
 use crate::tree::Tree;
-use crate::words::starred;
+use crate::words::stem;
 
 /// A place in the structure: the span of one trace, or of both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(crate) struct Place {
 }
 
 /// What a span is among the children of its parent.
-type Likeness<'a> = (Kind, &'a str, String, usize);
+type Likeness<'a> = (Kind, &'a str, (&'a str, bool), usize);
 
 /// All places, each parent before its children; the children by start in `a`, those of `b` alone after the one that
 /// they follow in `b`.
@@ -58,11 +58,11 @@ fn siblings(a: &Tree, of_a: &[usize], b: &Tree, of_b: &[usize], depth: usize) ->
 
 /// `spans` are by start.
 fn likenesses<'a>(tree: &'a Tree, spans: &[usize]) -> Vec<Likeness<'a>> {
-    let mut counts = HashMap::<(Kind, &str, String), usize>::new();
+    let mut counts = HashMap::<(Kind, &str, (&str, bool)), usize>::new();
     let likeness = |&i: &usize| {
         let span = &tree.spans[i];
-        let name = starred(&span.name);
-        let count = counts.entry((span.kind, &span.service, name.clone())).or_default();
+        let name = stem(&span.name);
+        let count = counts.entry((span.kind, span.service.as_str(), name)).or_default();
         *count += 1;
         (span.kind, span.service.as_str(), name, *count)
     };

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
+use smol_str::SmolStr;
 
 /// The attributes that the analysis reads: of the span, and `exception.*` of its last exception event. A reader can
 /// leave out all others.
@@ -100,7 +101,8 @@ impl Serialize for Kind {
     }
 }
 
-/// What the analysis uses of a span.
+/// What the analysis uses of a span. A copy of a text has no memory of its own: a trace may have 100,000 spans, and all
+/// that is said of them has their names again.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Span {
     /// Its id.
@@ -108,9 +110,9 @@ pub struct Span {
     /// The parent's id, whether the parent is in the trace or not.
     pub parent: Option<SpanId>,
     /// Its name.
-    pub name: String,
+    pub name: SmolStr,
     /// The `service.name` of its resource.
-    pub service: String,
+    pub service: SmolStr,
     /// Its kind.
     pub kind: Kind,
     /// Nanoseconds since 1970.
@@ -120,9 +122,9 @@ pub struct Span {
     /// Whether its status is Error.
     pub failed: bool,
     /// The description of that status.
-    pub message: String,
+    pub message: SmolStr,
     /// [`READ_ATTRIBUTES`] as text; others do no harm.
-    pub attributes: Vec<(String, String)>,
+    pub attributes: Vec<(SmolStr, SmolStr)>,
 }
 
 impl Span {

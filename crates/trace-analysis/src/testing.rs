@@ -6,24 +6,24 @@ pub(crate) const MS: u64 = 1_000_000;
 
 /// Span `number`, child of span `parent` (0: none).
 pub(crate) fn span(number: u64, parent: u64, start: u64, end: u64) -> Span {
-    let service = "s".to_owned();
+    let service = "s".into();
     Span { parent: SpanId::new(parent), service, kind: Kind::Internal, start, end, ..Span::new(SpanId(number)) }
 }
 
 pub(crate) fn named(name: &str, span: Span) -> Span {
-    Span { name: name.to_owned(), ..span }
+    Span { name: name.into(), ..span }
 }
 
 pub(crate) fn of(service: &str, kind: Kind, span: Span) -> Span {
-    Span { service: service.to_owned(), kind, ..span }
+    Span { service: service.into(), kind, ..span }
 }
 
 pub(crate) fn failed(message: &str, span: Span) -> Span {
-    Span { failed: true, message: message.to_owned(), ..span }
+    Span { failed: true, message: message.into(), ..span }
 }
 
 pub(crate) fn with(attributes: &[(&str, &str)], span: Span) -> Span {
-    let attributes = attributes.iter().map(|&(key, value)| (key.to_owned(), value.to_owned()));
+    let attributes = attributes.iter().map(|&(key, value)| (key.into(), value.into()));
     Span { attributes: attributes.collect(), ..span }
 }
 

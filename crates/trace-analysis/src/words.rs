@@ -11,10 +11,16 @@ const LONGEST_MESSAGE: usize = 160;
 
 /// Digits at the end of a name as one `*`: `async_roll_12` is `async_roll_*`.
 pub(crate) fn starred(name: &str) -> String {
-    match name.trim_end_matches(|c: char| c.is_ascii_digit()) {
-        stem if stem.len() < name.len() => format!("{stem}*"),
-        _ => name.to_owned(),
+    match stem(name) {
+        (stem, true) => format!("{stem}*"),
+        (name, false) => name.to_owned(),
     }
+}
+
+/// The same without a copy: the name without digits at its end, and whether it has some.
+pub(crate) fn stem(name: &str) -> (&str, bool) {
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    (stem, stem.len() < name.len())
 }
 
 /// `text`, cut to so many characters.

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     fn span(id: u64, parent: u64, name: &str, start: u64, end: u64) -> Span {
-        Span { parent: SpanId::new(parent), name: name.to_owned(), start, end, ..Span::new(SpanId(id)) }
+        Span { parent: SpanId::new(parent), name: name.into(), start, end, ..Span::new(SpanId(id)) }
     }
 
     #[test]
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn services_are_named_where_there_are_several() {
-        let of = |service: &str, id| Span { service: service.to_owned(), ..span(id, id - 1, "a", 0, 10) };
+        let of = |service: &str, id| Span { service: service.into(), ..span(id, id - 1, "a", 0, 10) };
         let text = |spans| draw(&Tree::new(spans), &[], &[]).replace(['█', '│'], "");
         assert_eq!(text(vec![of("shop", 1), of("shop", 2)]), "  a    10 ns\n    a  10 ns\n");
         assert_eq!(text(vec![of("shop", 1), of("bank", 2)]), "  a shop    10 ns\n    a bank  10 ns\n");

@@ -55,8 +55,8 @@ fn from_memory(service: &str, data: SpanData) -> (Span, Details) {
     };
     let span = Span {
         parent: SpanId::new(id(data.parent_span_id)),
-        name: data.name.into_owned(),
-        service: service.to_owned(),
+        name: data.name.into(),
+        service: service.into(),
         kind: match data.span_kind {
             SpanKind::Internal => Kind::Internal,
             SpanKind::Server => Kind::Server,
@@ -67,7 +67,7 @@ fn from_memory(service: &str, data: SpanData) -> (Span, Details) {
         start: nanoseconds(data.start_time),
         end: nanoseconds(data.end_time),
         failed,
-        message,
+        message: message.into(),
         ..Span::new(SpanId(id(data.span_context.span_id())))
     };
     (span, details)
@@ -108,13 +108,13 @@ fn from_backend(span: tempo_client::Span) -> (Span, Details) {
     };
     let of = Span {
         parent: SpanId::new(id(&span.parent_id)),
-        name: span.name,
-        service: span.service,
+        name: span.name.into(),
+        service: span.service.into(),
         kind: Kind::from_name(&span.kind),
         start: span.start,
         end: span.end,
         failed: span.status.code == StatusCode::Error,
-        message: span.status.message,
+        message: span.status.message.into(),
         ..Span::new(SpanId(id(&span.id)))
     };
     (of, details)

@@ -9,7 +9,7 @@ use trace_check::{Details, Kind, Link, Span, SpanId, Trace, Type};
 const MS: u64 = 1_000_000;
 
 fn span(id: u64, parent: u64, name: &str, start: u64, end: u64) -> (Span, Details) {
-    let (name, service) = (name.to_owned(), "shop".to_owned());
+    let (name, service) = (name.into(), "shop".into());
     let span =
         Span { parent: SpanId::new(parent), name, service, start: start * MS, end: end * MS, ..Span::new(SpanId(id)) };
     (span, Details { trace_id: "0af7651916cd43dd8448eb211c80319c".to_owned(), ..Details::default() })
@@ -30,7 +30,7 @@ fn order() -> Trace {
         pairs(&[("index", json!(1)), ("price", json!(2.5)), ("names", json!([])), ("glass", json!(true))]);
     let (deliver, mut of_deliver) = span(4, 1, "deliver", 60, 90);
     of_deliver.links = [2, 3].map(|n| Link { trace_id: of_deliver.trace_id.clone(), span: SpanId(n) }).to_vec();
-    let deliver = Span { kind: Kind::Client, failed: true, message: "nobody is at home".to_owned(), ..deliver };
+    let deliver = Span { kind: Kind::Client, failed: true, message: "nobody is at home".into(), ..deliver };
     let bill = span(5, 1, "bill", 65, 80);
     let line = |id: &str| json!({"message": "packed", "trace_id": of_root.trace_id, "span_id": id});
     let lines = vec![line("0000000000000002"), line("0000000000000003"), json!(5), json!({"message": 1})];

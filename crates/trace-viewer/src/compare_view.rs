@@ -10,6 +10,7 @@ use trace_analysis::{Comparison, Row, Segment, Tree};
 use crate::analysis::{report, settled, subtree, tree};
 use crate::ids::{SpanId, TraceId};
 use crate::sending::{Full, Text};
+use crate::short::short;
 use crate::store::Store;
 use crate::trace::Trace;
 
@@ -55,8 +56,8 @@ pub(crate) fn comparison(a: Option<Compared>, b: Option<Compared>, out: &mut Tex
         let span = row.a.map(|i| &tree_a.spans[i]).or_else(|| row.b.map(|i| &tree_b.spans[i]));
         json!({
             "depth": row.depth,
-            "name": span.map(|span| &span.name),
-            "service": span.map(|span| &span.service),
+            "name": span.map(|span| short(&span.name)),
+            "service": span.map(|span| short(&span.service)),
             "kind": span.map(|span| span.kind.name().to_lowercase()),
             "a": row.a.map(|i| side_a.span(i)),
             "b": row.b.map(|i| side_b.span(i)),

@@ -89,7 +89,7 @@ fn rows_keep_the_sequence_of_both_traces() {
         .iter()
         .skip(1)
         .map(|row| {
-            let name = |tree: &Tree, i: Option<usize>| i.map_or(String::new(), |i| tree.spans[i].name.clone());
+            let name = |tree: &Tree, i: Option<usize>| i.map_or(String::new(), |i| tree.spans[i].name.to_string());
             (name(&a, row.a), name(&b, row.b))
         })
         .collect();

@@ -132,7 +132,7 @@ fn call_that_got_no_response_names_its_callee_and_its_limit() {
                     GET of dice-roller took 100 % of the 2.0 s.";
     assert_eq!(say(chain(timed_out(&[("error.type", "timeout"), ("server.address", "127.0.0.1")]))), expected);
     let mut spans = chain(timed_out(&[("error.type", "timeout"), ("server.address", "db"), ("server.port", "99")]));
-    spans[2].message = "gave up".to_owned();
+    spans[2].message = "gave up".into();
     assert!(say(spans.clone()).starts_with("db:99 did not answer within 2 s; three spans"), "{}", say(spans));
     let refused = [("error.type", "connection_error"), ("peer.service", "die-service")];
     let spans = chain(failed("connection refused", with(&refused, call())));
@@ -159,7 +159,7 @@ fn open_breaker_panic_and_limits_have_their_own_words() {
         "The circuit breaker of die-service was open, so dice-roller did not call it; two spans above it failed \
          because of that. GET /roll of dice-roller took 100 % of the 2.0 s."
     );
-    spans[2].attributes = vec![("error.type".to_owned(), "panic".to_owned())];
+    spans[2].attributes = vec![("error.type".into(), "panic".into())];
     assert!(
         say(spans.clone()).starts_with("GET /roll of dice-roller panicked; two spans above it failed"),
         "{}",
@@ -191,7 +191,7 @@ fn open_breaker_panic_and_limits_have_their_own_words() {
 #[test]
 fn cancelled_batch_says_that_the_client_went_away_and_claims_no_gain() {
     let mut spans = batch();
-    let cancelled = vec![("error.type".to_owned(), "cancelled".to_owned())];
+    let cancelled = vec![("error.type".into(), "cancelled".into())];
     (spans[0].attributes, spans[8].attributes, spans[9].attributes) = (cancelled.clone(), cancelled.clone(), cancelled);
     assert_eq!(
         say(spans.clone()),

@@ -162,6 +162,27 @@ fn request_at_once(viewer: &Viewer, paths: &[String], count: usize, max_bytes: u
 }
 
 #[test]
+fn texts_that_the_store_holds_once_are_not_copied_for_each_span() {
+    let viewer = Viewer::start(&[&format!("--max-bytes={}", 2 * MAX_BYTES), "--query-timeout-ms=60000"]);
+    let trace = new_trace();
+    let text = "\u{1f600}".repeat(200);
+    let named = |key: &str| field(9, &[field(1, key.as_bytes()), field(2, &field(1, text.as_bytes()))].concat());
+    let attributes = ["error.type", "peer.service", "server.address", "exception.type"].map(named).concat();
+    let status = field(15, &[field(2, text.as_bytes()), vec![3 << 3, 2]].concat());
+    let span = [field(5, text.as_bytes()), status, attributes].concat();
+    send_spans(&viewer, &trace, (1, 12_000), |number| {
+        let parent = if number > 1 { field(4, &1_u64.to_be_bytes()) } else { Vec::new() };
+        [parent, span.clone()].concat()
+    });
+    let paths = [
+        format!("/view/traces/{trace}"),
+        format!("/view/traces/{trace}/find?text=zz"),
+        format!("/view/compare/{trace}/{trace}"),
+    ];
+    request_at_once(&viewer, &paths, 1, 2 * MAX_BYTES);
+}
+
+#[test]
 fn links_that_a_query_selects_are_not_copied() {
     let viewer = Viewer::start(&[&format!("--max-bytes={}", 8 * MAX_BYTES)]);
     let link = field(13, &[field(1, b"xxxx"), field(2, b"yyyy")].concat());
