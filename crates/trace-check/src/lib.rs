@@ -5,7 +5,7 @@
 //! use trace_check::{Details, Span, SpanId, Trace};
 //!
 //! let span = |id, parent, name: &str, start, end| {
-//!     let span = Span { parent: SpanId::new(parent), name: name.to_owned(), start, end, ..Span::new(SpanId(id)) };
+//!     let span = Span { parent: SpanId::new(parent), name: name.into(), start, end, ..Span::new(SpanId(id)) };
 //!     (span, Details::default())
 //! };
 //! let trace = Trace::new([span(1, 0, "batch", 0, 100), span(2, 1, "roll_0", 10, 90), span(3, 1, "roll_1", 20, 80)]);
