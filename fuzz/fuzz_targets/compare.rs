@@ -43,7 +43,8 @@ fn span(input: &mut Unstructured<'_>, number: u64) -> Result<Span> {
     let start = if input.ratio(1, 16)? { input.arbitrary()? } else { input.int_in_range(0..=2_000_000)? };
     let length = if input.ratio(1, 16)? { input.arbitrary()? } else { input.int_in_range(0..=2_000_000)? };
     let attributes = input.int_in_range(0..=3)?;
-    let attributes = (0..attributes).map(|_| Ok(((*input.choose(&READ_ATTRIBUTES)?).into(), text(input, &VALUES)?.into())));
+    let attributes =
+        (0..attributes).map(|_| Ok(((*input.choose(&READ_ATTRIBUTES)?).into(), text(input, &VALUES)?.into())));
     let attributes = attributes.collect::<Result<_>>()?;
     Ok(Span {
         parent: SpanId::new(parent),
