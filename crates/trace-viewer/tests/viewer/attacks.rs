@@ -208,6 +208,19 @@ fn body_that_stalls_does_not_keep_the_memory_from_others() {
 }
 
 #[test]
+fn gzip_of_400000_empty_members_is_refused() {
+    let viewer = start();
+    let end = gzip(&[]);
+    for (members, status) in [(1, 200), (900, 200), (400_000, 400)] {
+        let message = Message { protobuf: end.repeat(members), json: [gzip(b"{}"), end.repeat(members - 1)].concat() };
+        for way in WAYS {
+            assert_eq!(send(&viewer, way, &message), status, "{way:?}, {members} members");
+        }
+    }
+    is_well(&viewer, "after many members");
+}
+
+#[test]
 fn many_small_headers_on_many_streams_stay_within_the_memory() {
     let viewer = start();
     let frame = |kind: u8, flags: u8, stream: u32, content: &[u8]| {
