@@ -6,7 +6,7 @@
 
 mod answer;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -152,8 +152,8 @@ impl Tools {
         let id = TraceId::from_hex(trace_id.trim())?;
         let store = self.store.clone();
         // The trace is not held while this waits for its turn.
-        let explained = self.run(move |_| Ok(one_at_a_time(|| Some(explain(&base(&request), &*store.get(id)?)))));
-        explained.await?.ok_or_else(|| "no trace with this id is in memory".to_owned())
+        let explained = self.pool.run_alone(move |_| Ok(store.get(id).map(|trace| explain(&base(&request), &trace))));
+        reasoned(explained.await)?.ok_or_else(|| "no trace with this id is in memory".to_owned())
     }
 
     /// What differs between two traces, or two spans with all below them: a sentence, and what became slower, faster,
@@ -165,14 +165,12 @@ impl Tools {
         Extension(request): Extension<Parts>,
     ) -> Result<String, String> {
         let store = self.store.clone();
-        let compared = self.run(move |_| {
-            Ok(one_at_a_time(|| {
-                let [first, second] = [a.trim(), b.trim()].map(|text| Compared::find(&store, text));
-                let link = format!("{}compare/{}/{}", base(&request), a.trim(), b.trim());
-                Some(compare(&link, &first?, &second?))
-            }))
+        let compared = self.pool.run_alone(move |_| {
+            let [first, second] = [a.trim(), b.trim()].map(|text| Compared::find(&store, text));
+            let link = format!("{}compare/{}/{}", base(&request), a.trim(), b.trim());
+            Ok(first.zip(second).map(|(first, second)| compare(&link, &first, &second)))
         });
-        compared.await?.ok_or_else(|| "one of the two, or both, are not in memory".to_owned())
+        reasoned(compared.await)?.ok_or_else(|| "one of the two, or both, are not in memory".to_owned())
     }
 
     /// Spans that a TraceQL query selects, the newest traces first: name, service, duration, status, and a link to each.
@@ -214,11 +212,16 @@ impl Tools {
         &self,
         query: impl FnOnce(&Deadline) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, String> {
-        self.pool.run(query).await.map_err(|error| match error {
-            QueryError::Invalid(reason) => reason,
-            QueryError::Overloaded(reason) => reason.to_owned(),
-        })
+        reasoned(self.pool.run(query).await)
     }
+}
+
+/// The reason of an error alone, which is what a tool returns.
+fn reasoned<T>(result: Result<T, QueryError>) -> Result<T, String> {
+    result.map_err(|error| match error {
+        QueryError::Invalid(reason) => reason,
+        QueryError::Overloaded(reason) => reason.to_owned(),
+    })
 }
 
 /// Whether a service of the trace has `part` in its name; there may be 100,000 names, or one of megabytes.
@@ -231,13 +234,6 @@ fn has_service(trace: &Trace, part: &str, deadline: &Deadline) -> Result<bool, T
         }
     }
     Ok(false)
-}
-
-/// A tree takes many times the memory of the answer.
-fn one_at_a_time<T>(make: impl FnOnce() -> T) -> T {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    make()
 }
 
 /// The address of the pages, under the name that the client uses.

@@ -83,6 +83,26 @@ struct Row<'a> {
     critical: Option<&'a Vec<[u64; 2]>>,
 }
 
+/// The group of calls that the page draws above the rows.
+#[derive(Serialize)]
+struct Siblings {
+    what: String,
+    wall: u64,
+    sum: u64,
+    speedup: f64,
+    peak: usize,
+    /// When how many are in progress: two for each span, which as [`Value`]s would take a kilobyte for each.
+    steps: Vec<(u64, usize)>,
+}
+
+/// What a waterfall has beside its rows.
+#[derive(Serialize)]
+struct Object {
+    #[serde(flatten)]
+    object: Value,
+    siblings: Option<Siblings>,
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -145,16 +165,16 @@ pub(crate) fn waterfall(
             critical: critical.get(&i),
         }
     };
-    let siblings = report.main_group.as_ref().map(|group| {
-        let steps = trace_analysis::steps(&tree, &group.members);
-        json!({
-            "what": trace_analysis::calls(group),
-            "wall": group.wall,
-            "sum": group.sum,
-            "speedup": group.speedup(),
-            "peak": group.peak_concurrency,
-            "steps": steps.iter().map(|(at, active)| json!([at - start, active])).collect::<Value>(),
-        })
+    let siblings = report.main_group.as_ref().map(|group| Siblings {
+        what: trace_analysis::calls(group),
+        wall: group.wall,
+        sum: group.sum,
+        speedup: group.speedup(),
+        peak: group.peak_concurrency,
+        steps: trace_analysis::steps(&tree, &group.members)
+            .into_iter()
+            .map(|(at, active)| (at - start, active))
+            .collect(),
     });
     let place = part.with.and_then(|id| tree.order.iter().position(|&(i, _)| spans[i].id == id));
     let from = place.unwrap_or(part.from.min(tree.order.len().saturating_sub(1))) / MOST_ROWS * MOST_ROWS;
@@ -172,11 +192,11 @@ pub(crate) fn waterfall(
         "groups": first(&report.groups),
         "errors": first(&report.errors),
         "flags": report.flags,
-        "siblings": siblings,
         "trace": summary(trace),
         "from": from,
         "previous": previous.map(|id| id.to_string()),
     });
+    let object = Object { object, siblings };
     let rows = tree.order.iter().skip(from).take(MOST_ROWS);
     Ok(out.object_with_list(&object, "rows", rows.map(row))?)
 }
