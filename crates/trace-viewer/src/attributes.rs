@@ -60,6 +60,20 @@ impl Serialize for Plain<'_> {
     }
 }
 
+/// A double in the JSON mapping of protobuf: JSON has no number for those that are not finite.
+pub(crate) struct Double(pub(crate) f64);
+
+impl Serialize for Double {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            f64::INFINITY => serializer.serialize_str("Infinity"),
+            f64::NEG_INFINITY => serializer.serialize_str("-Infinity"),
+            number if number.is_nan() => serializer.serialize_str("NaN"),
+            number => serializer.serialize_f64(number),
+        }
+    }
+}
+
 /// A value as text.
 pub(crate) fn text(value: &Value) -> Cow<'_, str> {
     match value {

@@ -11,6 +11,11 @@ pub(crate) struct TraceId(u128);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SpanId(NonZeroU64);
 
+/// Bytes in hexadecimal digits: an id as sent, which may be no valid one.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl TraceId {
     /// No trace has it.
     pub(crate) const LEAST: Self = Self(0);

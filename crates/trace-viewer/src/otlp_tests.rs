@@ -140,7 +140,7 @@ proptest! {
         }
     }
 
-    /// The serde support of `opentelemetry-proto` has read what this writes.
+    /// `opentelemetry-proto` reads it as the message that was sent.
     #[test]
     fn json_that_is_written_is_otlp(message in message()) {
         let store = Arc::new(Store::new(LIMITS));

@@ -27,7 +27,7 @@ const MOST_BYTES: usize = 12 << 20;
 /// Smaller responses are always sent; the number of connections bounds them.
 const SMALL: usize = 16 << 10;
 
-/// A body that is written while it is read waits with so many bytes for its reader.
+/// Bytes in one piece of a body that is written while it is read.
 const PIECE: usize = 32 << 10;
 
 /// The longest text.

@@ -36,7 +36,8 @@ const WINDOW: u32 = 65_535;
 /// Requests at a time on one HTTP/2 connection; exporters send one.
 const MAX_STREAMS: u32 = 8;
 
-/// Headers of one of them. Each counts with 32 bytes more than it has, and takes ten times that of a short one.
+/// Bytes of the headers of one request. HTTP/2 counts 32 bytes more for each header than it has, and in memory a short
+/// one takes ten times that.
 const MAX_HEADERS: u32 = 8 << 10;
 
 /// A client has this long to send its request line and headers, from its connection or its last response on.

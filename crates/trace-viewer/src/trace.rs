@@ -1,6 +1,6 @@
 //! One trace: the spans that share a trace id, and the log records written in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,6 +35,9 @@ pub(crate) struct Trace {
     /// When something last arrived.
     pub(crate) updated: Instant,
 }
+
+/// Spans of one resource: those of each scope, by start. None is empty.
+pub(crate) type Group<'a> = Vec<Vec<&'a StoredSpan>>;
 
 /// First start, last end and earliest root span of the spans so far: a query reads them of each trace.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +87,26 @@ impl Trace {
     /// Its entry in the index; none while it has no span.
     pub(crate) fn entry(&self) -> Option<(Position, Services)> {
         (!self.spans.is_empty()).then_some((Position { start: self.extent.start, id: self.id }, self.services))
+    }
+
+    /// The spans by resource and scope. Those that repeat are held once, so that the same ones have the same address.
+    pub(crate) fn groups(&self) -> Vec<Group<'_>> {
+        let mut spans: Vec<&StoredSpan> = self.spans.values().map(|span| &**span).collect();
+        spans.sort_by_key(|span| span.start());
+        let (mut resources, mut scopes) = (HashMap::new(), HashMap::new());
+        let mut groups = Vec::<Group<'_>>::new();
+        for span in spans {
+            let resource = *resources.entry(Arc::as_ptr(&span.origin.resource).addr()).or_insert_with(|| {
+                groups.push(Vec::new());
+                groups.len() - 1
+            });
+            let scope = *scopes.entry(Arc::as_ptr(&span.origin).addr()).or_insert_with(|| {
+                groups[resource].push(Vec::new());
+                groups[resource].len() - 1
+            });
+            groups[resource][scope].push(span);
+        }
+        groups
     }
 
     /// The first start, in nanoseconds since 1970.

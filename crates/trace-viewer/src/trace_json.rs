@@ -17,11 +17,10 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::json;
 
-use crate::attributes::{Attribute, Value};
-use crate::ids::TraceId;
+use crate::attributes::{Attribute, Double, Value};
+use crate::ids::{TraceId, hex};
 use crate::span::{Event, Link, LogRecord, Resource, Scope, StoredSpan};
-use crate::trace::Trace;
-use crate::trace_protobuf::{Group, groups};
+use crate::trace::{Group, Trace};
 
 /// How ids and enums are written.
 #[derive(Clone, Copy)]
@@ -38,7 +37,7 @@ pub(crate) fn version_1(trace: &Trace, out: &mut dyn Write) -> serde_json::Resul
     struct Response<T> {
         batches: T,
     }
-    serde_json::to_writer(out, &Response { batches: spans(Mapping::Tempo, trace.id, &groups(trace)) })
+    serde_json::to_writer(out, &Response { batches: spans(Mapping::Tempo, trace.id, &trace.groups()) })
 }
 
 /// Writes the response of `/api/v2/traces/{id}`.
@@ -53,7 +52,7 @@ pub(crate) fn version_2(trace: &Trace, out: &mut dyn Write) -> serde_json::Resul
     struct Spans<T> {
         resource_spans: T,
     }
-    let groups = groups(trace);
+    let groups = trace.groups();
     let trace = Spans { resource_spans: spans(Mapping::Tempo, trace.id, &groups) };
     serde_json::to_writer(out, &Response { trace, metrics: json!({}) })
 }
@@ -67,7 +66,7 @@ pub(crate) fn otlp(trace: &Trace, out: &mut dyn Write) -> serde_json::Result<()>
         #[serde(skip_serializing_if = "Option::is_none")]
         resource_logs: Option<L>,
     }
-    let (groups, records) = (groups(trace), records(trace));
+    let (groups, records) = (trace.groups(), records(trace));
     let resource_logs = (!records.is_empty()).then(|| logs(trace.id, &records));
     serde_json::to_writer(out, &File { resource_spans: spans(Mapping::Otlp, trace.id, &groups), resource_logs })
 }
@@ -329,11 +328,7 @@ impl Serialize for In<&Value> {
             Value::Text(text) => map.serialize_entry("stringValue", text.as_str())?,
             Value::Bool(flag) => map.serialize_entry("boolValue", flag)?,
             Value::Int(number) => map.serialize_entry("intValue", &number.to_string())?,
-            Value::Double(number) if number.is_finite() => map.serialize_entry("doubleValue", number)?,
-            Value::Double(number) if number.is_nan() => map.serialize_entry("doubleValue", "NaN")?,
-            Value::Double(number) => {
-                map.serialize_entry("doubleValue", if *number > 0.0 { "Infinity" } else { "-Infinity" })?;
-            }
+            Value::Double(number) => map.serialize_entry("doubleValue", &Double(*number))?,
             Value::Array(items) => map.serialize_entry("arrayValue", &Values(mapping, items))?,
             Value::Map(pairs) => map.serialize_entry("kvlistValue", &Values(mapping, pairs))?,
             Value::Bytes(bytes) => {
@@ -363,8 +358,4 @@ where
         }
         fields.map.end()
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,9 +1,7 @@
 //! A whole trace in protobuf, written span by span: a trace of 100,000 spans would take hundreds of megabytes as one
 //! message.
 
-use std::collections::HashMap;
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -11,35 +9,12 @@ use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
 use crate::span::StoredSpan;
-use crate::trace::Trace;
-
-/// Spans of one resource: those of each scope, by start. None is empty.
-pub(crate) type Group<'a> = Vec<Vec<&'a StoredSpan>>;
-
-/// Resources and scopes that repeat are held once, so that the same ones have the same address.
-pub(crate) fn groups(trace: &Trace) -> Vec<Group<'_>> {
-    let mut spans: Vec<&StoredSpan> = trace.spans.values().map(|span| &**span).collect();
-    spans.sort_by_key(|span| span.start());
-    let (mut resources, mut scopes) = (HashMap::new(), HashMap::new());
-    let mut groups = Vec::<Group<'_>>::new();
-    for span in spans {
-        let resource = *resources.entry(Arc::as_ptr(&span.origin.resource).addr()).or_insert_with(|| {
-            groups.push(Vec::new());
-            groups.len() - 1
-        });
-        let scope = *scopes.entry(Arc::as_ptr(&span.origin).addr()).or_insert_with(|| {
-            groups[resource].push(Vec::new());
-            groups[resource].len() - 1
-        });
-        groups[resource][scope].push(span);
-    }
-    groups
-}
+use crate::trace::{Group, Trace};
 
 /// Writes the trace as OTLP's `TracesData`; as field 1 of another message if `is_inner`.
 pub(crate) fn write(trace: &Trace, is_inner: bool, out: &mut dyn Write) -> io::Result<()> {
     let id = trace.id;
-    let groups = groups(trace);
+    let groups = trace.groups();
     // The length of a message comes before it.
     let of_scope = |spans: &Vec<&StoredSpan>| {
         let all = spans.iter().map(|span| field_len(span.to_otlp(id).encoded_len())).sum::<usize>();

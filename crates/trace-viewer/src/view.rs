@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::analysis::{report, settled, tree};
 use crate::attributes::{self, Attribute, Plain};
-use crate::ids::{SpanId, TraceId};
+use crate::ids::{SpanId, TraceId, hex};
 use crate::list::summary;
 use crate::map;
 use crate::query::QueryError;
@@ -289,8 +289,4 @@ fn cut(text: &str, left: &Cell<usize>) -> Option<String> {
     left.set(left.get() - text.len().min(most));
     let (at, _) = text.char_indices().nth(most)?;
     Some(format!("{} … and {} more bytes", &text[..at], text.len() - at))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

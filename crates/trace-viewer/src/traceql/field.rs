@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::evaluate::TraceContext;
 use super::{Value, parse};
 use crate::attributes::{self, Attribute};
+use crate::ids::hex;
 use crate::span::{Event, Link, StoredSpan};
 
 /// A field of a span.
@@ -221,10 +222,6 @@ pub(super) fn value(value: &attributes::Value) -> Value<'_> {
         attributes::Value::Array(items) => Value::List(Cow::Borrowed(items)),
         attributes::Value::Map(_) | attributes::Value::Bytes(_) | attributes::Value::Empty => Value::Nil,
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The span's status as TraceQL writes it.

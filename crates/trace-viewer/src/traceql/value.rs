@@ -9,7 +9,7 @@ use serde::ser::{SerializeMap, Serializer};
 use super::evaluate::Deadline;
 use super::field::{self, Each};
 use super::{Arithmetic, Comparison};
-use crate::attributes;
+use crate::attributes::{self, Double};
 
 /// A value in a query, or of a span's field.
 #[derive(Debug, Clone, PartialEq)]
@@ -204,11 +204,7 @@ impl Serialize for Value<'_> {
         match self {
             Self::Nil => {}
             Self::Integer(number) => map.serialize_entry("intValue", &number.to_string())?,
-            Self::Float(number) if number.is_finite() => map.serialize_entry("doubleValue", number)?,
-            Self::Float(number) if number.is_nan() => map.serialize_entry("doubleValue", "NaN")?,
-            Self::Float(number) => {
-                map.serialize_entry("doubleValue", if *number > 0.0 { "Infinity" } else { "-Infinity" })?;
-            }
+            Self::Float(number) => map.serialize_entry("doubleValue", &Double(*number))?,
             Self::Text(text) => map.serialize_entry("stringValue", text)?,
             Self::Flag(flag) => map.serialize_entry("boolValue", flag)?,
             Self::Duration(nanos) => map.serialize_entry("stringValue", &go_duration(*nanos))?,
