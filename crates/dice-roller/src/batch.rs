@@ -110,6 +110,8 @@ pub(crate) fn add_completion(index: u32, Rolled { face, took, .. }: &Rolled) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use futures::FutureExt;
     use opentelemetry::trace::Status;
     use telemetry::testing::{Captured, attribute};
@@ -117,8 +119,8 @@ mod tests {
     use super::*;
     use crate::roll::Specification;
 
-    fn metrics(captured: &Captured) -> Metrics {
-        Metrics::new(captured.handle().registry()).unwrap()
+    fn metrics(captured: &Captured) -> Arc<Metrics> {
+        Arc::new(Metrics::new(captured.handle().registry()).unwrap())
     }
 
     #[tokio::test]

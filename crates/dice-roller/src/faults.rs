@@ -73,13 +73,14 @@ pub(crate) fn hooks(switches: &Switches) -> Hooks {
 pub(crate) fn app(state: AppState, service: &Service, switches: Switches, listening: SocketAddr) -> Router {
     switches.start();
     let page = switches.page(listening, &[]);
+    let state = Arc::new(state);
     let broken = Broken { state: state.clone(), switches };
     service.router(routes(state).layer(from_fn_with_state(broken, dispatch)), page)
 }
 
 #[derive(Clone)]
 struct Broken {
-    state: AppState,
+    state: Arc<AppState>,
     switches: Switches,
 }
 
@@ -95,7 +96,7 @@ async fn dispatch(State(broken): State<Broken>, request: Request, next: Next) ->
 
 impl Broken {
     /// The extractors of both handlers.
-    async fn extract<T: DeserializeOwned + Parameters<AppState>>(
+    async fn extract<T: DeserializeOwned + Parameters<Arc<AppState>>>(
         &self,
         request: Request,
     ) -> Result<(T, Deadline), Response> {
@@ -161,7 +162,7 @@ struct Rolls {
     times: u32,
     /// As many as may run at once.
     turns: Arc<Semaphore>,
-    state: AppState,
+    state: Arc<AppState>,
     _admission: Arc<Admission>,
 }
 
@@ -292,7 +293,7 @@ impl Rolls {
     }
 
     fn batch<'a>(&'a self, die: &'a Die) -> Batch<'a> {
-        let AppState { chance, limit, metrics, .. } = &self.state;
+        let AppState { chance, limit, metrics, .. } = &*self.state;
         let (stream, times, concurrency) = (self.stream, self.times, self.times);
         Batch { die, stream, times, concurrency, chance, limit, metrics }
     }

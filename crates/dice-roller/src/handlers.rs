@@ -1,6 +1,7 @@
 //! The handlers. Each is the story of its span: set the attributes, do the work, record the outcome.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
@@ -54,7 +55,7 @@ pub(crate) struct RollQuery {
     pub(crate) die: String,
 }
 
-impl Parameters<AppState> for RollQuery {}
+impl Parameters<Arc<AppState>> for RollQuery {}
 
 /// The result of one roll.
 #[derive(Debug, Serialize, ToSchema)]
@@ -66,7 +67,7 @@ pub(crate) struct OneRolled {
 /// Roll one die
 #[utoipa::path(get, path = "/roll", params(RollQuery), responses((status = 200, body = OneRolled), Problems))]
 pub(crate) async fn roll(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     deadline: Deadline,
     Query(query): Query<RollQuery>,
 ) -> Result<Json<OneRolled>, Error> {
@@ -113,8 +114,8 @@ pub(crate) struct RollAsyncQuery {
     details: Option<bool>,
 }
 
-impl Parameters<AppState> for RollAsyncQuery {
-    fn range(name: &str, state: &AppState, number: &dyn Fn(&str) -> Option<u64>) -> RangeInclusive<u64> {
+impl Parameters<Arc<AppState>> for RollAsyncQuery {
+    fn range(name: &str, state: &Arc<AppState>, number: &dyn Fn(&str) -> Option<u64>) -> RangeInclusive<u64> {
         let most = u64::from(state.max_async_rolls);
         match name {
             "times" => 1..=most,
@@ -184,7 +185,7 @@ pub(crate) struct FailedRoll {
     responses((status = 200, body = BatchRolled), Problems)
 )]
 pub(crate) async fn roll_async(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     deadline: Deadline,
     Query(query): Query<RollAsyncQuery>,
 ) -> Result<Json<BatchRolled>, Error> {

@@ -7,24 +7,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::metrics::Metrics;
 
-/// The permits to run, and those to run or wait; clones share them.
-#[derive(Debug, Clone)]
+/// The permits to run, and those to run or wait.
+#[derive(Debug)]
 pub(crate) struct Limit {
-    running: Arc<Semaphore>,
+    running: Semaphore,
     admitted: Arc<Semaphore>,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
 }
 
 /// The admission of one request's rolls, running or waiting; given back when dropped.
 pub(crate) struct Admission(#[allow(dead_code)] OwnedSemaphorePermit); // held for its drop
 
 impl Limit {
-    pub(crate) fn new(concurrent: usize, queued: usize, metrics: Metrics) -> Self {
-        Self {
-            running: Semaphore::new(concurrent).into(),
-            admitted: Semaphore::new(concurrent + queued).into(),
-            metrics,
-        }
+    pub(crate) fn new(concurrent: usize, queued: usize, metrics: Arc<Metrics>) -> Self {
+        Self { running: Semaphore::new(concurrent), admitted: Semaphore::new(concurrent + queued).into(), metrics }
     }
 
     /// Admits all rolls of a request or none: a batch is never admitted in part.

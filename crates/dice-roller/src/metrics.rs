@@ -9,7 +9,7 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge
 pub(crate) const UNKNOWN: &str = "unknown";
 
 /// The handles of all metrics of this service.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Metrics {
     rolls: IntCounterVec,
     roll_value: HistogramVec,

@@ -12,9 +12,9 @@ use crate::handlers;
 use crate::metrics::Metrics;
 
 /// What the handlers share.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct AppState {
-    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) catalogue: Catalogue,
     pub(crate) metrics: Metrics,
 }
 
@@ -25,15 +25,15 @@ impl AppState {
     /// When `service` has these metrics already.
     pub fn new(catalogue: Catalogue, service: &Service) -> anyhow::Result<Self> {
         let metrics = Metrics::new(service.registry(), &catalogue.identifiers())?;
-        Ok(Self { catalogue: catalogue.into(), metrics })
+        Ok(Self { catalogue, metrics })
     }
 }
 
 /// The whole service, as `run` serves it and as the tests request it.
 pub fn app(state: AppState, service: &Service) -> Router {
-    service.router(routes(state), Router::new())
+    service.router(routes(state.into()), Router::new())
 }
 
-pub(crate) fn routes(state: AppState) -> OpenApiRouter {
+pub(crate) fn routes(state: Arc<AppState>) -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(handlers::about)).routes(routes!(handlers::dice)).with_state(state)
 }

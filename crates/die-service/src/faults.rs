@@ -35,7 +35,7 @@ pub(crate) fn hooks(switches: &Switches) -> Hooks {
 pub(crate) fn app(state: AppState, service: &Service, switches: Switches, listening: SocketAddr) -> Router {
     switches.start();
     let page = switches.page(listening, &[]);
-    service.router(routes(state).layer(from_fn_with_state(switches, slow_die)), page)
+    service.router(routes(state.into()).layer(from_fn_with_state(switches, slow_die)), page)
 }
 
 /// The part of the query that says which die.

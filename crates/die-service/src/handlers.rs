@@ -1,5 +1,7 @@
 //! The handlers. Each is the story of its span: set the attributes, do the work, record the outcome.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -24,7 +26,7 @@ pub(crate) struct About {
 
 /// What this service is
 #[utoipa::path(get, path = "/", responses((status = 200, body = About)))]
-pub(crate) async fn about(State(state): State<AppState>) -> Json<About> {
+pub(crate) async fn about(State(state): State<Arc<AppState>>) -> Json<About> {
     Json(About {
         service: "Die Service API",
         version: VERSION,
@@ -42,7 +44,7 @@ pub(crate) struct DiceQuery {
     identifier: Option<String>,
 }
 
-impl Parameters<AppState> for DiceQuery {}
+impl Parameters<Arc<AppState>> for DiceQuery {}
 
 /// The list of all dice.
 #[derive(Debug, Serialize, ToSchema)]
@@ -60,7 +62,10 @@ pub(crate) struct DiceList {
     params(DiceQuery),
     responses((status = 200, description = "the list, or with `identifier` the die", body = DiceList), Problems)
 )]
-pub(crate) async fn dice(State(state): State<AppState>, Query(query): Query<DiceQuery>) -> Result<Response, Error> {
+pub(crate) async fn dice(
+    State(state): State<Arc<AppState>>,
+    Query(query): Query<DiceQuery>,
+) -> Result<Response, Error> {
     match query.identifier {
         Some(identifier) => one_die(&state, identifier),
         None => Ok(all_dice(&state).into_response()),

@@ -15,13 +15,13 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(crate) struct DiceList {
     die_service: DieService,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
     known: Arc<RwLock<Arc<[String]>>>,
 }
 
 impl DiceList {
     /// An empty list.
-    pub(crate) fn new(die_service: DieService, metrics: Metrics) -> Self {
+    pub(crate) fn new(die_service: DieService, metrics: Arc<Metrics>) -> Self {
         Self { die_service, metrics, known: Arc::default() }
     }
 

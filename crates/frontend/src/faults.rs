@@ -46,7 +46,7 @@ pub(crate) fn app(
     let others = [("dice-roller", &config.dice_roller_url), ("die-service", &config.die_service_url)];
     let page = switches.page(listening, &others.map(|(name, url)| (name, format!("{url}faults"))));
     let state = AppState { has_faults_page: switches.has_page() && listening.ip().is_loopback(), ..state };
-    service.router(routes(state).layer(from_fn_with_state(switches, retry_storm)), assets::routes().merge(page))
+    service.router(routes(state.into()).layer(from_fn_with_state(switches, retry_storm)), assets::routes().merge(page))
 }
 
 /// `retry-storm`: what failed is tried again at once, although the other side may have too much to do already.

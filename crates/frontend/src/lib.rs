@@ -48,12 +48,13 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         let listening = listener.local_addr()?;
         tracing::info!(name: "service.starting", address = listening.to_string(), version = VERSION, "Frontend starting up");
         let state = AppState::new(&config, &service)?;
+        let first_list = state.fetch_dice();
         let app = match switches {
-            None => app(state.clone(), &service),
-            Some(switches) => faults::app(state.clone(), &service, switches, listening, &config),
+            None => app(state, &service),
+            Some(switches) => faults::app(state, &service, switches, listening, &config),
         };
         #[allow(clippy::disallowed_methods)] // there is no span yet, and it ends with the runtime
-        tokio::spawn(async move { state.fetch_dice().await });
+        tokio::spawn(first_list);
         service.serve(listener, app).await
     })
 }

@@ -11,7 +11,7 @@ pub(crate) const UNKNOWN: &str = "unknown";
 const BACKEND_BUCKETS: [f64; 9] = [0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0];
 
 /// The handles of all metrics of this service. Every `die_type` here is confirmed, or [`UNKNOWN`].
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Metrics {
     requests: IntCounterVec,
     backend_requests: IntCounterVec,

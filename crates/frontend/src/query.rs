@@ -2,6 +2,7 @@
 //! not in these structs reaches nobody.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -53,7 +54,7 @@ pub(crate) enum Strategy {
     BestEffort,
 }
 
-impl Parameters<AppState> for RollQuery {}
+impl Parameters<Arc<AppState>> for RollQuery {}
 
 impl Rolls for RollQuery {}
 
@@ -63,8 +64,8 @@ impl Rolls for BatchQuery {
     }
 }
 
-impl Parameters<AppState> for BatchQuery {
-    fn range(name: &str, state: &AppState, number: &dyn Fn(&str) -> Option<u64>) -> RangeInclusive<u64> {
+impl Parameters<Arc<AppState>> for BatchQuery {
+    fn range(name: &str, state: &Arc<AppState>, number: &dyn Fn(&str) -> Option<u64>) -> RangeInclusive<u64> {
         let max = u64::from(state.max_rolls);
         match name {
             "times" => 1..=max,

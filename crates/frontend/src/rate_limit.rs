@@ -20,16 +20,15 @@ use crate::error::Error;
 const MAX_CLIENTS: usize = 1 << 16;
 
 /// One bucket for each client address; none where there is no limit.
-#[derive(Clone)]
 pub(crate) struct RateLimit {
     rate: Rate,
-    buckets: Option<Arc<DefaultKeyedRateLimiter<IpAddr>>>,
+    buckets: Option<DefaultKeyedRateLimiter<IpAddr>>,
 }
 
 impl RateLimit {
     /// Allows `rate` rolls a second to each client, also all at once.
     pub(crate) fn new(rate: Rate) -> Self {
-        Self { rate, buckets: rate.map(|rate| Arc::new(RateLimiter::keyed(Quota::per_second(rate)))) }
+        Self { rate, buckets: rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate))) }
     }
 
     /// Takes `rolls` from the client's bucket, all or none.
@@ -82,10 +81,10 @@ impl<T> Limited<T> {
     }
 }
 
-impl<T: DeserializeOwned + Parameters<AppState> + Rolls> FromRequestParts<AppState> for Limited<T> {
+impl<T: DeserializeOwned + Parameters<Arc<AppState>> + Rolls> FromRequestParts<Arc<AppState>> for Limited<T> {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Error> {
         let query = Query::<T>::from_request_parts(parts, state).await;
         let rolls = query.as_ref().map_or(1, |Query(query)| query.rolls());
         let admitted = match parts.extensions.get::<ConnectInfo<SocketAddr>>() {

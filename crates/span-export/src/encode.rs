@@ -7,7 +7,6 @@
 //!
 //! Source of the field numbers: opentelemetry-proto 1.x, `trace/v1/trace.proto` and `common/v1/common.proto`.
 
-use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use opentelemetry::{InstrumentationScope, KeyValue, Value, trace::SpanId, trace::Status};
@@ -15,7 +14,7 @@ use opentelemetry_proto::tonic::{common::v1 as common, resource::v1 as resource,
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_sdk::{Resource, trace::SpanData};
 use prost::Message;
-use prost::encoding::{WireType, encode_varint, fixed32, fixed64, int64, uint64};
+use prost::encoding::{WireType, bool, double, encode_varint, fixed32, fixed64, int64, uint64};
 
 /// A span that waits for its export: its `Span` message, and the scope that the export groups it by.
 pub(crate) struct EncodedSpan {
@@ -25,17 +24,12 @@ pub(crate) struct EncodedSpan {
 
 /// An `ExportTraceServiceRequest` with one `ResourceSpans`, its scopes in the sequence in which they first occur.
 pub(crate) fn request(resource: &Resource, spans: Vec<EncodedSpan>) -> Vec<u8> {
-    let (mut positions, mut scopes) = (HashMap::new(), Vec::<(_, Vec<_>)>::new());
-    let mut position = 0;
+    let mut scopes: Vec<(&InstrumentationScope, Vec<&[u8]>)> = Vec::new();
     for span in &spans {
-        // Most spans have the scope of the one before: no hash of it is needed.
-        if scopes.get(position).is_none_or(|(scope, _)| *scope != &span.scope) {
-            position = *positions.entry(&span.scope).or_insert(scopes.len());
+        match scopes.iter_mut().find(|(scope, _)| *scope == &span.scope) {
+            Some((_, spans)) => spans.push(&span.message),
+            None => scopes.push((&span.scope, vec![&*span.message])),
         }
-        if position == scopes.len() {
-            scopes.push((&span.scope, Vec::new()));
-        }
-        scopes[position].1.push(&span.message);
     }
     let ResourceAttributesWithSchema { attributes, schema_url } = resource.into();
     let resource = resource::Resource { attributes: attributes.0, ..resource::Resource::default() };
@@ -56,15 +50,13 @@ pub(crate) fn request(resource: &Resource, spans: Vec<EncodedSpan>) -> Vec<u8> {
 }
 
 pub(crate) fn span(span: SpanData) -> EncodedSpan {
-    let mut buffer = Vec::with_capacity(512);
-    let out = &mut buffer;
+    let out = &mut Vec::with_capacity(512);
     let context = &span.span_context;
     bytes(1, &context.trace_id().to_bytes(), out);
     bytes(2, &context.span_id().to_bytes(), out);
     bytes(3, context.trace_state().header().as_bytes(), out);
-    if span.parent_span_id != SpanId::INVALID {
-        bytes(4, &span.parent_span_id.to_bytes(), out);
-    }
+    let parent = span.parent_span_id.to_bytes();
+    bytes(4, if span.parent_span_id == SpanId::INVALID { &[] } else { &parent }, out);
     bytes(5, span.name.as_bytes(), out);
     varint(6, trace::span::SpanKind::from(span.span_kind) as u64, out);
     time(7, span.start_time, out);
@@ -90,7 +82,7 @@ pub(crate) fn span(span: SpanData) -> EncodedSpan {
     let remote = if span.parent_span_is_remote { trace::SpanFlags::ContextIsRemoteMask as u32 } else { 0 };
     let flags = u32::from(context.trace_flags().to_u8()) | trace::SpanFlags::ContextHasIsRemoteMask as u32 | remote;
     fixed32::encode(16, &flags, out);
-    EncodedSpan { message: buffer.into(), scope: span.instrumentation_scope }
+    EncodedSpan { message: out.as_slice().into(), scope: span.instrumentation_scope }
 }
 
 fn attributes(tag: u32, attributes: &[KeyValue], out: &mut Vec<u8>) {
@@ -106,7 +98,9 @@ fn attributes(tag: u32, attributes: &[KeyValue], out: &mut Vec<u8>) {
 fn any_value(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::String(text) => field(1, text.as_str().as_bytes(), out),
+        Value::Bool(value) => bool::encode(2, value, out),
         Value::I64(value) => int64::encode(3, value, out),
+        Value::F64(value) => double::encode(4, value, out),
         other => out.extend_from_slice(&common::AnyValue::from(other.clone()).encode_to_vec()),
     }
 }
@@ -157,9 +151,8 @@ fn message(tag: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out.push(0);
     write(out);
     let length = out.len() - start - 1;
-    if length < 0x80 {
-        out[start] = length as u8;
-    } else {
+    out[start] = length as u8;
+    if length >= 0x80 {
         let mut prefix = Vec::new();
         encode_varint(length as u64, &mut prefix);
         out.splice(start..=start, prefix);

@@ -71,14 +71,13 @@ impl SpanProcessor for SpanExport {
             return Err(OTelSdkError::AlreadyShutdown);
         }
         self.shared.flush(limit);
-        match self.shared.abandon() {
-            0 => Ok(()),
-            dropped => {
-                (self.shared.settings.on_drop)(DropReason::Shutdown, dropped);
-                otel_warn!(name: "SpanExport.ShutdownTimeout", dropped_spans = dropped);
-                Err(OTelSdkError::Timeout(limit))
-            }
+        let dropped = self.shared.abandon();
+        if dropped == 0 {
+            return Ok(());
         }
+        (self.shared.settings.on_drop)(DropReason::Shutdown, dropped);
+        otel_warn!(name: "SpanExport.ShutdownTimeout", dropped_spans = dropped);
+        Err(OTelSdkError::Timeout(limit))
     }
 
     fn set_resource(&mut self, resource: &Resource) {

@@ -86,8 +86,8 @@ fn jittered(backoff: Duration) -> Duration {
 
 /// Receivers may take a part of a request only, or warn although they took all of it.
 fn rejected_spans(response: Bytes, count: usize) -> usize {
-    let response = ExportTraceServiceResponse::decode(response).unwrap_or_default(); // some respond with a text
-    let partial = response.partial_success.unwrap_or_default();
+    // Some receivers respond with a text.
+    let partial = ExportTraceServiceResponse::decode(response).unwrap_or_default().partial_success.unwrap_or_default();
     let rejected = usize::try_from(partial.rejected_spans).unwrap_or(0).min(count);
     if rejected > 0 || !partial.error_message.is_empty() {
         let message: String = partial.error_message.chars().take(500).collect(); // a receiver may write a page

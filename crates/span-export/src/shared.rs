@@ -42,7 +42,7 @@ struct State {
 
 impl Shared {
     pub(crate) fn new(settings: Builder) -> Self {
-        let resource = Resource::builder_empty().build().into();
+        let resource = Mutex::new(Resource::builder_empty().build());
         Self { state: Mutex::default(), changed: Condvar::new(), settings, resource }
     }
 
@@ -65,8 +65,7 @@ impl Shared {
     pub(crate) fn push(&self, span: EncodedSpan) {
         let mut state = self.lock();
         let max_queue_size = self.settings.max_queue_size;
-        let full = state.waiting.len() + state.exporting >= max_queue_size;
-        if state.closed || full {
+        if state.closed || state.waiting.len() + state.exporting >= max_queue_size {
             let warn = !state.closed && !mem::replace(&mut state.warned_full, true);
             let reason = if state.closed { DropReason::Shutdown } else { DropReason::QueueFull };
             drop(state);
@@ -91,24 +90,21 @@ impl Shared {
             let mut state = self.wait_while(self.settings.schedule_delay, |state| {
                 !self.has_full_batch(state) && state.settled >= state.flush_until && !state.closed
             });
-            if !state.waiting.is_empty() {
-                return Some(self.take_batch(&mut state));
-            }
-            if state.closed {
-                return None;
+            if state.closed || !state.waiting.is_empty() {
+                return (!state.waiting.is_empty()).then(|| self.take_batch(&mut state));
             }
         }
     }
 
     /// As many spans as the limits allow, and at least one, even where that is longer than `max_request_bytes`.
     fn take_batch(&self, state: &mut State) -> Vec<EncodedSpan> {
-        let Builder { max_export_batch_size, max_request_bytes, .. } = self.settings;
         let mut bytes = 0;
         let fits = |span: &&EncodedSpan| {
             bytes += span.message.len();
-            bytes <= max_request_bytes
+            bytes <= self.settings.max_request_bytes
         };
-        let count = state.waiting.iter().take(max_export_batch_size).take_while(fits).count().max(1);
+        let first = state.waiting.iter().take(self.settings.max_export_batch_size);
+        let count = first.take_while(fits).count().max(1);
         let waited = state.waiting.len();
         let batch: Vec<EncodedSpan> = state.waiting.drain(..count).collect();
         state.waiting.shrink_to(4 * waited); // gives memory back after a burst
@@ -138,7 +134,6 @@ impl Shared {
         let mut state = self.lock();
         state.settled += mem::take(&mut state.exporting);
         state.reporting = false;
-        drop(state);
         self.changed.notify_all();
     }
 
@@ -165,7 +160,6 @@ impl Shared {
         let mut state = self.wait_while(Duration::MAX, |state| state.reporting);
         let dropped = mem::take(&mut state.waiting).len() + mem::take(&mut state.exporting);
         state.settled += dropped;
-        drop(state);
         self.changed.notify_all();
         dropped
     }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -52,7 +53,7 @@ pub struct Handle {
     /// The service's version.
     pub version: &'static str,
     registry: Registry,
-    server: ServerTelemetry,
+    server: Arc<ServerTelemetry>,
     request_hook: Option<RequestHook>,
 }
 
@@ -145,11 +146,11 @@ impl Telemetry {
             .with(log_lines.with_filter(settings.rust_log.clone()))
             .with(log_records.as_ref().map(|records| records.layer(&settings.rust_log)));
 
-        let server = ServerTelemetry {
+        let server = Arc::new(ServerTelemetry {
             tracer,
             metrics: HttpMetrics::new(&registry)?,
             propagation: Propagation::new(&otel.otel_propagators, otel.otel_sdk_disabled),
-        };
+        });
         let handle = Handle { service, version, registry, server, request_hook: hooks.request };
         let worker_threads = hooks.worker_threads;
         Ok((Self { handle, span_counters, traces, log_records, log_writer, worker_threads }, subscriber))
@@ -200,7 +201,7 @@ impl Handle {
     }
 
     /// The state of the layer [`trace`](crate::trace).
-    pub fn server(&self) -> ServerTelemetry {
+    pub fn server(&self) -> Arc<ServerTelemetry> {
         self.server.clone()
     }
 

@@ -12,6 +12,7 @@
 //! Source: OpenTelemetry semantic conventions for HTTP spans, stable since 1.23.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
@@ -29,7 +30,7 @@ use crate::metrics::HttpMetrics;
 use crate::propagation::{Propagation, traceparent};
 
 /// What the layer needs.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ServerTelemetry {
     /// None with `OTEL_SDK_DISABLED`.
     pub(crate) tracer: Option<SdkTracer>,
@@ -45,7 +46,7 @@ pub struct ErrorDescription(pub String);
 /// The layer: `axum::middleware::from_fn_with_state(handle.server(), trace)`.
 ///
 /// Put it around the routes and the fallbacks, so that an unknown path is recorded too.
-pub async fn trace(State(telemetry): State<ServerTelemetry>, request: Request, next: Next) -> Response {
+pub async fn trace(State(telemetry): State<Arc<ServerTelemetry>>, request: Request, next: Next) -> Response {
     let in_flight = InFlight::begin(telemetry, &request);
     // Without spans (`OTEL_SDK_DISABLED`) this is the caller's own context, which goes on as it came.
     let mut response = next.run(request).with_context(in_flight.context.clone()).await;
@@ -56,7 +57,7 @@ pub async fn trace(State(telemetry): State<ServerTelemetry>, request: Request, n
 /// A request without a response. Dropped so, it records that the client went away.
 struct InFlight {
     context: Context,
-    telemetry: ServerTelemetry,
+    telemetry: Arc<ServerTelemetry>,
     method: &'static str,
     route: Option<MatchedPath>,
     started: Instant,
@@ -79,7 +80,7 @@ macro_rules! log_failure {
 }
 
 impl InFlight {
-    fn begin(telemetry: ServerTelemetry, request: &Request) -> Self {
+    fn begin(telemetry: Arc<ServerTelemetry>, request: &Request) -> Self {
         let started = Instant::now();
         let method = http_attributes::method(request.method());
         let route = request.extensions().get::<MatchedPath>().cloned();

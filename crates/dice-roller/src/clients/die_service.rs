@@ -1,7 +1,7 @@
 //! The client of die-service: what a die is like.
 
 use std::collections::HashSet;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -25,11 +25,11 @@ pub(crate) struct DieService {
     upstream: Upstream,
     dice_url: Url,
     confirmed: RwLock<HashSet<String>>,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
 }
 
 impl DieService {
-    pub(crate) fn new(upstream: Upstream, base: &Url, metrics: Metrics) -> anyhow::Result<Self> {
+    pub(crate) fn new(upstream: Upstream, base: &Url, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
         let dice_url = base.join("dice")?;
         Ok(Self { upstream, dice_url, confirmed: RwLock::default(), metrics })
     }

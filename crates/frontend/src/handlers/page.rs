@@ -84,10 +84,10 @@ impl<T: Clone> Field<T> {
     }
 }
 
-impl Parameters<AppState> for PageQuery {
+impl Parameters<Arc<AppState>> for PageQuery {
     const MAY_BE_EMPTY: &'static [&'static str] = &["concurrency"];
 
-    fn range(name: &str, state: &AppState, number: &dyn Fn(&str) -> Option<u64>) -> RangeInclusive<u64> {
+    fn range(name: &str, state: &Arc<AppState>, number: &dyn Fn(&str) -> Option<u64>) -> RangeInclusive<u64> {
         BatchQuery::range(name, state, number)
     }
 }
@@ -117,7 +117,7 @@ impl rate_limit::Rolls for PageQuery {
     )
 )]
 pub(crate) async fn page(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     deadline: Deadline,
     limited: Limited<PageQuery>,
 ) -> Result<Response, Problem> {

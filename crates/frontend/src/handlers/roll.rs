@@ -1,5 +1,6 @@
 //! `/roll` and `/roll-async`: hands a request on to dice-roller, and the trace with it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
@@ -17,7 +18,7 @@ use crate::rate_limit::Limited;
 /// One roll
 #[utoipa::path(get, path = "/roll", params(RollQuery), responses((status = 200, body = Roll), Problems))]
 pub(crate) async fn roll(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     deadline: Deadline,
     limited: Limited<RollQuery>,
 ) -> Result<Json<Roll>, Error> {
@@ -29,7 +30,7 @@ pub(crate) async fn roll(
 /// Several rolls at once
 #[utoipa::path(get, path = "/roll-async", params(BatchQuery), responses((status = 200, body = Rolls), Problems))]
 pub(crate) async fn roll_async(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     deadline: Deadline,
     limited: Limited<BatchQuery>,
 ) -> Result<Json<Rolls>, Error> {

@@ -263,9 +263,8 @@ async fn it_does_not_matter_which_service_starts_first() {
     let config = config(NOWHERE, &format!("http://{address}"), &[]);
     let service = TestService::start("frontend", &[], async |service| {
         let state = AppState::new(&config, service)?;
-        let fetching = state.clone();
         #[allow(clippy::disallowed_methods)] // as `run` does it
-        tokio::spawn(async move { fetching.fetch_dice().await });
+        tokio::spawn(state.fetch_dice());
         Ok(app(state, service))
     })
     .await;
