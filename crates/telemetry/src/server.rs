@@ -4,10 +4,10 @@
 //! there (or the client has gone) sets the attributes, counts the metrics, writes the log line of a failure, and sends
 //! the ids back in `traceresponse` and `Server-Timing`.
 //!
-//! The span is made with OpenTelemetry's API: its attributes depend on the request, and `info_span!` would need each
-//! declared as an empty field. Tried and found short: axum-tracing-opentelemetry 0.42 (`url.scheme=""`, no `error.type`,
-//! empty `http.route` on 404), opentelemetry-instrumentation-tower 0.19 (no `error.type`, no `server.*`), tower-http's
-//! TraceLayer (an INTERNAL span named `request`).
+//! The span is made with OpenTelemetry's API: with `info_span!` it costs more, and it ends only when nothing holds it any
+//! more (docs/ARCHITECTURE.md has the figures). Tried and found short: axum-tracing-opentelemetry 0.42 (`url.scheme=""`,
+//! no `error.type`, empty `http.route` on 404), opentelemetry-instrumentation-tower 0.19 (no `error.type`, no
+//! `server.*`), tower-http's TraceLayer (an INTERNAL span named `request`).
 //!
 //! Source: OpenTelemetry semantic conventions for HTTP spans, stable since 1.23.
 
