@@ -4,6 +4,7 @@
 //! a pause it lets one trial request through, whose outcome closes or opens it again. The state machine is
 //! `tower-resilience-circuitbreaker`'s; it gives the place of a trial back when that is cancelled.
 
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,14 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use opentelemetry::KeyValue;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use reqwest::Request;
 use telemetry::{Client, ClientError, attributes};
+use tower::Service;
 use tower::util::BoxCloneSyncService;
 use tower_resilience_circuitbreaker::{CircuitBreakerError, CircuitBreakerLayer, CircuitState};
+
+/// How long a request waits at most for the breaker before it asks again.
+const READY_AGAIN: Duration = Duration::from_millis(10);
 
 /// When a breaker opens, and for how long.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -28,8 +34,7 @@ pub struct BreakerSettings {
 }
 
 /// The client of one upstream with the breaker in front of it; clones share the state.
-pub(crate) type ClientWithBreaker =
-    BoxCloneSyncService<reqwest::Request, Response<Bytes>, CircuitBreakerError<ClientError>>;
+pub(crate) type ClientWithBreaker = BoxCloneSyncService<Request, Response<Bytes>, CircuitBreakerError<ClientError>>;
 
 /// `client`, and in front of it a breaker that counts a request without a response as a failure, and a response whose
 /// status `is_failure`.
@@ -54,6 +59,20 @@ pub(crate) fn with_breaker(
         async move { client.send(request).await }
     });
     Ok(BoxCloneSyncService::new(layer.layer_fn(send)))
+}
+
+/// Waits until the breaker can say whether a request may pass.
+///
+/// Unlike `oneshot` it does not rely on being woken. Where another request holds the lock of the breaker's state,
+/// tower-resilience-circuitbreaker 0.14 waits with a timer of 1 ms; if that has run out before its first poll, as happens on
+/// a busy machine, nothing wakes the request any more. Polled again, it goes on.
+pub(crate) async fn ready<S: Service<Request>>(service: &mut S) -> Result<&mut S, S::Error> {
+    loop {
+        let ready = poll_fn(|context| service.poll_ready(context));
+        if let Ok(ready) = tokio::time::timeout(READY_AGAIN, ready).await {
+            return ready.map(|()| service);
+        }
+    }
 }
 
 /// The metrics of all breakers that share a registry.
@@ -129,5 +148,43 @@ fn name(state: CircuitState) -> &'static str {
         CircuitState::Closed => "closed",
         CircuitState::HalfOpen => "half_open",
         CircuitState::Open => "open",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::future::{Ready, ready as done};
+    use std::task::{Context, Poll};
+
+    use super::*;
+
+    /// Is ready when it is polled for the second time, and wakes nobody: what the breaker does when it is not polled within
+    /// a millisecond, which no test can force.
+    struct NeverWakes {
+        polled: bool,
+    }
+
+    impl Service<Request> for NeverWakes {
+        type Response = ();
+        type Error = Infallible;
+        type Future = Ready<Result<(), Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            if std::mem::replace(&mut self.polled, true) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        }
+
+        fn call(&mut self, _: Request) -> Self::Future {
+            done(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn breaker_that_wakes_nobody_is_polled_again() {
+        let mut service = NeverWakes { polled: false };
+        let limit = Duration::from_secs(20);
+        let began = Instant::now();
+        let _ = tokio::time::timeout(limit, ready(&mut service)).await; // at its end this polls once more
+        assert!(began.elapsed() < limit, "a request would wait for ever");
     }
 }

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use http::{Method, Response};
 use reqwest::{Request, Url};
 use telemetry::{ClientError, attributes};
-use tower::ServiceExt;
+use tower::Service;
 use tower_resilience_circuitbreaker::CircuitBreakerError;
 
-use crate::breaker::{ClientWithBreaker, Observer};
+use crate::breaker::{self, ClientWithBreaker, Observer};
 use crate::deadline::{Deadline, TIMEOUT_HEADER};
 
 /// One upstream; made by [`Service::upstream`](crate::Service::upstream). Clones share connections and breaker.
@@ -65,7 +65,12 @@ impl Upstream {
     /// [`UpstreamError`] where no response came.
     pub async fn get(&self, url: Url, timeout: Duration, deadline: Deadline) -> Result<Response<Bytes>, UpstreamError> {
         let request = get_request(url, timeout, deadline);
-        self.client.clone().oneshot(request).await.map_err(|error| match error {
+        let mut client = self.client.clone();
+        let response = match breaker::ready(&mut client).await {
+            Ok(client) => client.call(request).await,
+            Err(error) => Err(error),
+        };
+        response.map_err(|error| match error {
             CircuitBreakerError::Inner(error) => error.into(),
             CircuitBreakerError::OpenCircuit => {
                 attributes::set("circuit_breaker.target", self.breaker.target);

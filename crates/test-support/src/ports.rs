@@ -1,6 +1,6 @@
 //! Ports that are free, and one that always is.
 
-use std::net::TcpListener;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// An address where nobody listens. Port 1 is reserved and needs root, so no test running at the same time gets it, as
@@ -20,7 +20,8 @@ pub fn free() -> u16 {
     }
 }
 
-/// Whether nobody listens on this port of the loopback address.
+/// Whether nobody listens on this port of the loopback address. To bind it would tell more, but a process that another thread
+/// starts at that moment would hold the socket until it has begun to run, and the port would be taken for as long.
 pub fn is_free(port: u16) -> bool {
-    TcpListener::bind(("127.0.0.1", port)).is_ok()
+    TcpStream::connect(("127.0.0.1", port)).is_err()
 }

@@ -80,7 +80,10 @@ fn send_to(url: &str, target: &str, manner: Manner, stop: &AtomicBool) -> Tally 
                 kept = (!manner.fresh && !closes).then_some(connection);
             }
             Err(error) if connection.responses > 0 && error.kind() != ErrorKind::WouldBlock => (),
-            Err(_) => tally.lost += 1,
+            Err(error) => {
+                eprintln!("lost after {:?}, response {}: {error}", sent.elapsed(), connection.responses);
+                tally.lost += 1;
+            }
         }
     }
     tally
