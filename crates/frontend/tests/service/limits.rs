@@ -84,10 +84,11 @@ async fn batch_counts_as_all_its_rolls_also_in_the_page() {
     for batch in ["/roll-async?die=fair&times=19", "/?die=fair&async=on&times=19"] {
         let System { frontend, upstreams: _running } =
             System::start(&["--rate-limit-per-second=20"], &["--roll-delay-max-ms=0"]).await;
+        let began = Instant::now();
         assert_eq!(get_text(&frontend, batch).await.0, 200);
         let (status, text) = get_text(&frontend, batch).await;
-        assert_eq!(status, 429, "{text}");
-        assert!(text.contains("allowed: 20 rolls a second"), "{text}");
+        let allowed_again = began.elapsed() > Duration::from_millis(900); // on a busy machine: 18 more of 20 a second
+        assert!(status == 429 && text.contains("allowed: 20 rolls a second") || allowed_again, "{status} {text}");
     }
 }
 
