@@ -228,5 +228,5 @@ fn without_fault(
     let starts = std::iter::once(started).chain(faults.iter().map(|(_, _, to, ..)| *to));
     let ends = faults.iter().map(|(_, from, ..)| *from).chain([ended]);
     let responses = starts.zip(ends).flat_map(|(from, to)| tally.between(from, to).responses);
-    Tally { responses: responses.collect(), lost: 0 }
+    Tally { responses: responses.collect(), ..Tally::default() }
 }

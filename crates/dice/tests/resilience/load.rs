@@ -24,6 +24,8 @@ pub(crate) struct Tally {
     /// Requests that were accepted and got no response. A kept connection that ends between two requests is not among them:
     /// a client then repeats its request (RFC 9112, section 9.3.1).
     pub(crate) lost: usize,
+    /// Those of them whose connection was new, and ended.
+    pub(crate) reset: usize,
 }
 
 /// How clients send.
@@ -57,6 +59,7 @@ impl Load {
             let tally = client.join().unwrap();
             all.responses.extend(tally.responses);
             all.lost += tally.lost;
+            all.reset += tally.reset;
         }
         all.responses.sort();
         all
@@ -83,6 +86,7 @@ fn send_to(url: &str, target: &str, manner: Manner, stop: &AtomicBool) -> Tally 
             Err(error) => {
                 eprintln!("lost after {:?}, response {}: {error}", sent.elapsed(), connection.responses);
                 tally.lost += 1;
+                tally.reset += usize::from(error.kind() != ErrorKind::WouldBlock);
             }
         }
     }
@@ -111,7 +115,7 @@ impl Tally {
     /// The requests that were sent between two moments.
     pub(crate) fn between(&self, from: Instant, to: Instant) -> Tally {
         let within = |(at, _, took): &&(Instant, u16, Duration)| (from..to).contains(&(*at - *took));
-        Tally { responses: self.responses.iter().filter(within).copied().collect(), lost: 0 }
+        Tally { responses: self.responses.iter().filter(within).copied().collect(), ..Tally::default() }
     }
 
     /// How long after `moment` the first response of that status came.
