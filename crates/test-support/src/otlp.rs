@@ -26,6 +26,7 @@ pub struct OtlpReceiver {
 struct Shared {
     /// By the number of the kind in OTLP: 2 is SERVER.
     spans: Mutex<BTreeMap<i32, usize>>,
+    span_ids: Mutex<BTreeSet<Vec<u8>>>,
     /// Event name and body of each log record.
     records: Mutex<Vec<(String, String)>>,
     /// Name and type of each attribute of log records and of their resources.
@@ -64,6 +65,11 @@ impl OtlpReceiver {
     /// Spans that it has accepted.
     pub fn spans(&self) -> usize {
         self.shared.spans.lock().unwrap().values().sum()
+    }
+
+    /// Those of them that differ: a batch whose response did not arrive is sent again.
+    pub fn distinct_spans(&self) -> usize {
+        self.shared.span_ids.lock().unwrap().len()
     }
 
     /// Those of kind SERVER.
@@ -156,6 +162,7 @@ impl Shared {
         let scopes = message.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
         for span in scopes.flat_map(|scope| &scope.spans) {
             *self.spans.lock().unwrap().entry(span.kind).or_default() += 1;
+            self.span_ids.lock().unwrap().insert(span.span_id.clone());
         }
     }
 }
